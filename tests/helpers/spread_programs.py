@@ -11,7 +11,7 @@ class Account:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.total = 0
-        self.fees = 0
+        self.fees: Any = 0
         self.flags = [0, 0, 0, 0]
 
 
@@ -49,11 +49,31 @@ def late(one: Account) -> None:
     one.flags[3] += 1
 
 
+def own_lock(one: Account) -> None:
+    """Locks that are there in some orders alone."""
+    with one.lock:
+        mine = one.total
+        one.total += 1
+    if one.flags[mine] == 0 and mine:
+        other = threading.Lock()
+        one.fees = other
+    one.flags[0] = 1
+    last = one.fees
+    if last:
+        with last:
+            one.flags[1] = mine
+
+
 async def step(one: Account) -> None:
     seen = one.total
     for _ in range(3):
         await asyncio.sleep(0)
     one.total = seen + 1
+
+
+async def polite(one: Account) -> None:
+    await asyncio.sleep(0)
+    one.flags[0] = 1
 
 
 def stepped(one: Account) -> None:

@@ -14,37 +14,53 @@ from typing import Any
 import pytest
 
 from tests.helpers import spread_programs as programs
+from tests.helpers.amount import amount
 from tracelock.errors import UsageError
-from tracelock.explore.spread import coordinator
+from tracelock.explore.spread import coordinator, sources
 from tracelock.session.api import explore
-from tracelock.session.elsewhere import spreading
+from tracelock.session.elsewhere import running, spreading
 from tracelock.session.explored import Explored
 from tracelock.session.plan import Spreading
 
 
+class Asked(Future[Any]):
+    """Runs its part when it is asked for."""
+
+    run: Callable[[], None]
+
+    def result(self, timeout: float | None = None) -> Any:
+        if not self.done():
+            self.run()
+        return super().result(timeout)
+
+
 class Late(Executor):
-    """Runs parts in this process: those that wait in any order, when somebody looks at one."""
+    """Runs parts in this process, one by one in any order, when somebody waits for one."""
 
     def __init__(self, seed: int = 0) -> None:
         self.ran = 0
         self._rng = random.Random(seed)
-        self._waiting: list[tuple[Future[Any], Callable[..., Any], bytes]] = []
+        self.waiting: list[Asked] = []
 
     def submit(self, fn: Callable[..., Any], /, *given: Any, **named: Any) -> Future[Any]:
-        future: Future[Any] = Future()
-        self._waiting.append((future, fn, pickle.dumps(given)))
-        if len(self._waiting) > 3:
-            self.run_one()
+        future = Asked()
+        travels = pickle.dumps(given)
+
+        def run() -> None:
+            self.waiting.remove(future)
+            if future.set_running_or_notify_cancel():
+                self.ran += 1
+                try:
+                    future.set_result(pickle.loads(pickle.dumps(fn(*pickle.loads(travels)))))
+                except Exception as error:
+                    future.set_exception(error)
+
+        future.run = run
+        self.waiting.append(future)
         return future
 
     def run_one(self) -> None:
-        future, fn, given = self._waiting.pop(self._rng.randrange(len(self._waiting)))
-        if future.set_running_or_notify_cancel():
-            self.ran += 1
-            try:
-                future.set_result(pickle.loads(pickle.dumps(fn(*pickle.loads(given)))))
-            except Exception as error:
-                future.set_exception(error)
+        self._rng.choice(self.waiting).run()
 
 
 RIGHT = {
@@ -65,11 +81,15 @@ def ends(explored: Explored) -> list[tuple[str, int]]:
 def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spreading, "CHUNK", 16)
     monkeypatch.setattr(coordinator, "wait", _wait)
+    for name in ("SLICE", "FIRST_SLICE", "LONGEST_SLICE"):
+        monkeypatch.setattr(sources, name, 0.002)
+    # as in processes that are there for that: opening a program anew for each part takes its time
+    monkeypatch.setattr(spreading, "CodeJob", lambda *given: running.CodeJob(*given[:3], True))
 
 
 def _wait(flying: Any, timeout: float, return_when: str) -> Any:
     for executor in _running:
-        while not any(future.done() for future in flying) and executor._waiting:
+        while not any(future.done() for future in flying) and executor.waiting:
             executor.run_one()
     return wait(flying, timeout, return_when)
 
@@ -104,7 +124,7 @@ def test_it_comes_to_the_sequential_search(program: dict[str, Any], strategy: st
 def test_the_first_failure_is_that_of_the_sequential_search() -> None:
     how = {"strategy": "random", "seed": 2, "shrink": False}
     alone = explore(**WRONG, **how)
-    for seed in range(3):
+    for seed in range(amount(1, 3)):
         shared = spread(Late(seed), **WRONG, **how)
         assert shared.schedules == alone.schedules
         assert shared.trace is not None and alone.trace is not None
@@ -125,6 +145,47 @@ def test_cancellations_are_drawn_in_each_part() -> None:
     how = {"strategy": "random", "seed": 4, "cancellations": 1, "schedules": 64, "every": True}
     found = [spread(Late(seed), **TASKS, **how, shrink=False, confirm=0) for seed in range(2)]
     assert ends(found[0]) == ends(found[1])
+
+
+# --- systematic searches ---------------------------------------------------------------------
+SYSTEMATIC = [
+    RIGHT,
+    {**WRONG, "workers": [programs.charge] * 2},
+    {**LEARNS, "workers": [programs.late] * 2},
+]
+
+
+@pytest.mark.parametrize("program", SYSTEMATIC)
+@pytest.mark.parametrize("strategy", ["dpor", "preemption"])
+def test_systematic_searches_come_to_the_sequential_one(
+    program: dict[str, Any], strategy: str
+) -> None:
+    most = 4_000 if strategy == "dpor" else 150
+    how = {"strategy": strategy, "schedules": most, "every": True, "shrink": False, "confirm": 0}
+    alone = explore(**program, **how)
+    for seed in range(amount(1, 2)):
+        executor = Late(seed)
+        shared = spread(executor, **program, **how)
+        assert shared.verdict == alone.verdict
+        assert shared.executions == alone.executions
+        assert [kind for kind, _ in ends(shared)] == [kind for kind, _ in ends(alone)]
+        if strategy == "dpor":
+            assert executor.ran > 1
+
+
+def test_objects_that_only_some_parts_meet_are_the_same_to_all() -> None:
+    program = {"setup": programs.account, "workers": [programs.own_lock] * 2}
+    how = {"strategy": "dpor", "schedules": 4_000, "every": True, "shrink": False, "confirm": 0}
+    alone = explore(**program, **how)
+    for seed in range(amount(1, 3)):
+        shared = spread(Late(seed), **program, **how)
+        assert (shared.verdict, shared.executions) == (alone.verdict, alone.executions)
+
+
+def test_dpor_of_tasks_says_that_it_is_not_shared() -> None:
+    shared = spread(Late(), setup=programs.account, workers=[programs.polite] * 2, strategy="dpor")
+    assert shared.verdict == "verified"
+    assert any("dpor searched in this process alone" in note for note in shared.notes)
 
 
 # --- processes -------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from tracelock.session.plan import Plan
 from tracelock.session.replaying import follow
 from tracelock.session.spreading import below
 from tracelock.session.target import Target
-from tracelock.session.targets import target_for
+from tracelock.session.targets import spreader_for, target_for
 from tracelock.trace import Trace
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Exploration(Opened):
         self.runner = self.host.runner
         self.spreader: Spreader | None = None
         if plan.spreading.used:
-            self.spreader = self.target.spreader(self.host, plan)
+            self.spreader = spreader_for(self.host, plan)
         self.executions = 0
         self._end: float | None = None  # of all, on the monotonic clock
         self._executed: Executed

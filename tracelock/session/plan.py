@@ -157,15 +157,8 @@ class Spreading:
 
     def check(self, plan: Plan, target: Target) -> None:
         """Raises UsageError for what does not go together."""
-        asked = {
-            Capability.JOBS: self.jobs > 1, Capability.DASK: self.dask is not None,
-            Capability.EXECUTOR: self.executor is not None,
-            Capability.CHECKPOINT: self.checkpoint is not None,
-            Capability.PREFIX: self.prefix is not None,
-        }  # fmt: skip
-        for capability, wanted in asked.items():
-            if wanted:
-                require(target, capability)
+        if self.prefix is not None:
+            require(target, Capability.PREFIX)
         if self.jobs < 1:
             raise UsageError(f"a search needs at least one job, not {self.jobs}")
         if (self.jobs > 1) + (self.dask is not None) + (self.executor is not None) > 1:

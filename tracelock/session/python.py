@@ -18,7 +18,6 @@ from tracelock.trace import Trace
 
 if TYPE_CHECKING:
     from tracelock.instrument.program import PythonProgram
-    from tracelock.session.spreading import Spreader
 
 #: Schedules that are tried unless told otherwise.
 SCHEDULES: Final = 1_000
@@ -33,6 +32,7 @@ class PythonTarget(Target):
     noun = "program"
     schedules = SCHEDULES
     engine = "real"
+    travels = "names"
     run_limits = search_limits = RunLimits(steps=STEPS, stall=STALL)
     lacks: Mapping[Capability, str] = {
         Capability.FREE_RUNS:
@@ -73,12 +73,6 @@ class PythonTarget(Target):
 
     def open(self, settings: Settings) -> PythonHost:
         return PythonHost(self, settings)
-
-    def spreader(self, host: Host, plan: Plan) -> Spreader:
-        from tracelock.session.elsewhere.spreading import CodeSpreader
-
-        assert isinstance(host, PythonHost)
-        return CodeSpreader(host, plan)
 
     def replaying(self, trace: Trace, settings: Settings) -> AbstractContextManager[Host]:
         if settings.backend not in ("", trace.backend):

@@ -13,7 +13,7 @@ from tracelock.explore.running import Runner
 from tracelock.explore.search import Budget, Outcome, Progress, Searched, outcome_key
 from tracelock.explore.spread.relearning import Relearning
 from tracelock.explore.spread.shards import Seen, Shard, ShardResult
-from tracelock.explore.spread.sources import Chunks, Parts, Tree
+from tracelock.explore.spread.sources import Chunks, SharedSearch, Tree
 
 Submit = Callable[[Shard], "Future[ShardResult]"]
 
@@ -29,7 +29,7 @@ def given_up() -> None:
 
 
 def spread(
-    source: Parts,
+    source: SharedSearch,
     found: Searched,
     runner: Runner,
     submit: Submit,

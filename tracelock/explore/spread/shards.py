@@ -212,7 +212,7 @@ def innermost(scheduler: Scheduler) -> Scheduler:
     return scheduler
 
 
-class Ending(Wrapper):
+class UntilOver(Wrapper):
     """Any scheduler, which begins no schedule when the search is over."""
 
     def begin(self) -> bool:

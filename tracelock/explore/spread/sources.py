@@ -36,7 +36,7 @@ TINY: Final = 8
 STILL_LEARNING: Final = 3
 
 
-class Parts(Protocol):
+class SharedSearch(Protocol):
     """A search in shards. ``limit``: schedules in all, None for no bound."""
 
     limit: int | None
@@ -56,7 +56,7 @@ class Parts(Protocol):
     def finished(self) -> bool: ...
 
 
-class Source(Parts, Protocol):
+class Source(SharedSearch, Protocol):
     """One whose rest can be kept as JSON."""
 
     def to_data(self) -> dict[str, Any]: ...

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tracelock.errors import InternalError, UsageError
 from tracelock.explore.search import FAILED
 from tracelock.explore.spread import shards
-from tracelock.explore.spread.shards import CodeResult, Ending, Job, Shard, ShardResult, run_on
+from tracelock.explore.spread.shards import CodeResult, Job, Shard, ShardResult, UntilOver, run_on
 from tracelock.schedulers.base import Choice, Scheduler, Wrapper
 from tracelock.schedulers.strategies import SEEDED, strategy_named
 from tracelock.session.elsewhere.knowledge import (
@@ -69,6 +69,12 @@ _kept = _Kept()
 #: Several threads of a process may be given parts.
 _one_at_a_time = threading.Lock()
 atexit.register(_kept.close)
+
+
+def let_go() -> None:
+    """Have no program under control in this process any more."""
+    with _one_at_a_time:
+        _kept.close()
 
 
 def run_code_shard(shard: Shard) -> ShardResult:
@@ -174,7 +180,7 @@ def scheduler_of(host: PythonHost, shard: Shard) -> Scheduler:
     seed = shards.seed_of(job, shard)
     if host.entangled and strategy_named(job.strategy).shards == SEEDED:
         made = host.scheduler(job.strategy, seed, job.depth)
-    return Ending(host.injecting(made, seed))
+    return UntilOver(host.injecting(made, seed))
 
 
 class OnePart(Wrapper):
@@ -182,7 +188,7 @@ class OnePart(Wrapper):
     where schedules have choices. ``lost``: a worker that was to go on could not."""
 
     def __init__(self, inner: Scheduler, host: PythonHost) -> None:
-        super().__init__(Ending(inner))
+        super().__init__(UntilOver(inner))
         self.lost = False
         self._names, self._aim = host.names, host.program.aim
 

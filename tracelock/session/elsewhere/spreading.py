@@ -31,7 +31,7 @@ from tracelock.instrument.account.account import Account
 from tracelock.schedulers.strategies import NUMBERED, SEEDED, TREE, strategy_named
 from tracelock.session.elsewhere.knowledge import Noticed, add_noticed, known_to, noticed_by
 from tracelock.session.elsewhere.programs import as_bytes
-from tracelock.session.elsewhere.running import CodeJob, opened, run_code_shard, run_part
+from tracelock.session.elsewhere.running import CodeJob, let_go, opened, run_code_shard, run_part
 from tracelock.session.plan import Plan, Settings
 from tracelock.session.python_schedulers import LOOK_FOR
 from tracelock.session.spreading import Spreader, copied
@@ -289,6 +289,7 @@ class CodeSpreader(Spreader):
         try:
             yield
         finally:
+            let_go()  # an executor may run parts in this process
             self.host = host = opened(before.target, before.settings, source.known)
             bounds = before.backend.bounds
             host.backend.bounds.deadline = bounds.deadline
