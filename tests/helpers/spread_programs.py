@@ -64,6 +64,17 @@ def own_lock(one: Account) -> None:
             one.flags[1] = mine
 
 
+counted = iter(range(1_000_000))
+
+
+def differs(one: Account) -> None:
+    """Depends on more than the schedule."""
+    if next(counted) % 3:
+        with one.lock:
+            one.flags[0] = 1
+    one.flags[1] = one.flags[0]
+
+
 async def step(one: Account) -> None:
     seen = one.total
     for _ in range(3):

@@ -7,6 +7,7 @@ import pickle
 import random
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, Future, wait
+from math import comb
 from multiprocessing import active_children
 from pathlib import Path
 from typing import Any
@@ -171,6 +172,22 @@ def test_systematic_searches_come_to_the_sequential_one(
         assert [kind for kind, _ in ends(shared)] == [kind for kind, _ in ends(alone)]
         if strategy == "dpor":
             assert executor.ran > 1
+
+
+def test_schedules_in_forked_processes_are_all_run() -> None:
+    how = {"strategy": "dpor", "every": True, "shrink": False, "isolation": "always"}
+    for make in (lambda: spread(Late(), **RIGHT, **how),
+                 lambda: explore(**RIGHT, **how, spreading=Spreading(jobs=2))):  # fmt: skip
+        shared = make()
+        assert (shared.verdict, shared.executions) == ("verified", comb(4, 2))
+
+
+def test_of_a_program_that_depends_on_more_nothing_is_verified() -> None:
+    how = {"strategy": "dpor", "every": True, "shrink": False, "confirm": 0, "schedules": 500}
+    for seed in range(amount(1, 4)):
+        shared = spread(Late(seed), setup=programs.account, workers=[programs.differs] * 3, **how)
+        assert shared.verdict != "verified"
+        assert any("not deterministic" in note for note in shared.notes)
 
 
 def test_objects_that_only_some_parts_meet_are_the_same_to_all() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from tracelock.explore.spread.shards import Shard, ShardResult
@@ -20,6 +21,8 @@ from tracelock.schedulers.dpor.wakeup import Step
 
 #: A source whose parts do not depend on one another, made anew each time.
 Make = Callable[[], "Tree | Levels"]
+#: Schedules a second, before that is known.
+FIRST_RATE: Final = 200.0
 #: Where a specification of an object has the number of another.
 _LOCK: Final = 3
 
@@ -28,7 +31,11 @@ class Relearning:
     """What ``make`` gives, again and again. ``known``: with what its parts are run. ``executions``:
     those since it began for the last time. ``missed``: something planned could not be had;
     ``lost``: some part could not be found again, as the program depends on more than its
-    schedule."""
+    schedule.
+
+    A part comes back after so many schedules, not seconds: where schedules run in a forked process
+    some may have been run that do not count any more when the time is up, and nobody would run them
+    again. So a part that the time has cut short leaves the search unfinished."""
 
     def __init__(self, make: Make, known: bytes) -> None:
         self._make = make
@@ -36,6 +43,7 @@ class Relearning:
         self.lost = False
         self.missed = False
         self.executions = 0
+        self._rate = FIRST_RATE
         self._before = 0  # schedules of the searches that taught something
         self._here: list[ShardResult] = []
         self._begin(known)
@@ -48,6 +56,7 @@ class Relearning:
         self.missed = False
         #: With what a part was run that counts.
         self._current = {known}
+        self._given: dict[int, Shard] = {}  # parts as ``inner`` gave them, by their number
 
     @property
     def exhaustive(self) -> bool:
@@ -81,18 +90,27 @@ class Relearning:
                 break
             if isinstance(inner, Tree):  # what it has made has taught something
                 self._here += inner.run_here()
-        if shard is not None:
-            shard.known = self.known
-        return shard
+        if shard is None:
+            return None
+        self._given[shard.number] = shard
+        count = shard.count
+        if shard.seconds is not None:
+            most = max(1, int(shard.seconds * self._rate))
+            count = most if count is None else min(most, count)
+        return replace(shard, known=self.known, count=count, seconds=None)
 
     def take(self, shard: Shard, result: ShardResult, hungry: bool) -> Sequence[ShardResult]:
         if shard.known not in self._current:
             return []
-        assert result.code is not None
+        code = result.code
+        assert code is not None
+        if code.seconds > 0.0 and result.schedules:
+            self._rate = (self._rate + result.schedules / code.seconds) / 2
+        given = self._given.pop(shard.number)
         if not self._adopt(shard, result):
             self._before += result.schedules
             return [result]
-        return self._count(self.inner.take(shard, result, hungry))
+        return self._count(self.inner.take(given, result, hungry))
 
     def run_here(self) -> list[ShardResult]:
         """As of ``Tree``."""
@@ -111,7 +129,7 @@ class Relearning:
         """Take in what a part has taught; False where the search begins again with that."""
         assert result.code is not None
         self.lost = self.lost or result.code.lost
-        self.missed = self.missed or result.code.missed
+        self.missed = self.missed or result.code.missed or result.stopped == "seconds"
         if result.code.known is None:
             return True
         mine, theirs = json.loads(self.known), json.loads(result.code.known)

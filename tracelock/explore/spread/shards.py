@@ -107,13 +107,14 @@ class Seen:
 class CodeResult:
     """What a shard of real code tells besides: what is ``known`` of the program now, None where
     that is what it was; what was ``noticed`` (see ``session.elsewhere``), and its ``notes``.
-    ``lost``, ``missed``: see ``Relearning``."""
+    ``lost``, ``missed``: see ``Relearning``. ``seconds``: how long it took."""
 
     known: bytes | None
     noticed: Any
     notes: list[str]
     lost: bool = False
     missed: bool = False
+    seconds: float = 0.0
 
 
 @dataclass(slots=True)

@@ -142,7 +142,7 @@ def run_part(
 ) -> ShardResult:
     """Run a part with a host that knows what the part is to be run with."""
     job = shard.job
-    before = known_to(host)
+    before, begun = known_to(host), monotonic()
     host.settle()
     host.program.aim.apply()
     scheduler = scheduler_of(host, shard)
@@ -168,6 +168,11 @@ def run_part(
     known = known_to(host)
     result.code = CodeResult(known if known != before else None, noticed_by(host), list(host.notes))
     host.notes.clear()
+    result.code.seconds = monotonic() - begun
+    if isinstance(scheduler, OnePart):
+        inner = vars(shards.innermost(scheduler))
+        result.code.lost = scheduler.lost or inner.get("strayed", False)
+        result.code.missed = bool(inner.get("missed", 0))
     return result
 
 
