@@ -26,6 +26,13 @@ def deposit(one: Account) -> None:
             one.total += 1
 
 
+def six(one: Account) -> None:
+    """Right, with 924 orders of two."""
+    for _ in range(6):
+        with one.lock:
+            one.total += 1
+
+
 def all_there(one: Account) -> None:
     assert one.total == 4, one.total
 

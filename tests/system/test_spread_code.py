@@ -185,8 +185,8 @@ def test_schedules_in_forked_processes_are_all_run() -> None:
 def test_of_a_program_that_depends_on_more_nothing_is_verified() -> None:
     how = {"strategy": "dpor", "every": True, "shrink": False, "confirm": 0, "schedules": 500}
     for seed in range(amount(1, 4)):
-        shared = spread(Late(seed), setup=programs.account, workers=[programs.differs] * 3, **how)
-        assert shared.verdict != "verified"
+        shared = spread(Late(seed), setup=programs.account, workers=[programs.differs] * 2, **how)
+        assert shared.verdict == "unfinished"
         assert any("not deterministic" in note for note in shared.notes)
 
 

@@ -64,7 +64,7 @@ class Relearning:
 
     @property
     def finished(self) -> bool:
-        return self.inner.finished
+        return self.lost or self.inner.finished
 
     def run_by(self, run: Callable[[Shard], ShardResult]) -> None:
         """What runs the first executions of a part that is only planned."""
