@@ -89,9 +89,9 @@ def spread(
             left = None if end is None else max(0.0, end - monotonic())
             ready, lost = lost, []  # what is to be handed out before anything new
             if local is not None and left != 0.0 and not (flying or ready):
-                first = source.next(True)
-                second = None if monotonic() < begun + ALONE else source.next(False)
-                if second is None and near(first):
+                first, early = source.next(True), monotonic() < begun + ALONE
+                second = None if early else source.next(False)
+                if second is None and near(first, MEANWHILE if early else None):
                     tell()
                     continue
                 ready = [one for one in (first, second) if one is not None]

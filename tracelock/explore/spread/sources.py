@@ -30,6 +30,10 @@ LONGEST_SLICE: Final = 4.0
 FIRST: Final = 4
 #: After so many in turn that were done at once, they are not given out one by one.
 TINY: Final = 8
+#: After so many more that were done at once than others, of which each counts as so many, the rest
+#: is explored part by part: each is planned by what another has found, and no two can share it.
+VAIN: Final = 32
+USEFUL: Final = 4
 
 
 #: After so many chunks of real code in turn that have taught something they are run one by one.
@@ -221,6 +225,7 @@ class Tree(_Systematic):
         self.run: Callable[[Shard], ShardResult] = partial(run_on, runner)
         self._parts: dict[int, Part] = {}
         self._tiny = 0  # parts since the last one that was worth giving out
+        self._vain = 0  # how much more often parts were done at once than not
         self._alone = 0  # parts in turn that were all there was to do
         self._here: list[ShardResult] = []  # made here, and not counted yet
 
@@ -245,7 +250,7 @@ class Tree(_Systematic):
                 self._alone = self._alone + 1 if idle else 0
                 return Shard(self.job, self._number, 0, grant, seconds, part.left)
             if (self._tiny >= TINY or self._slice == SLICE_HERE) and frontier.gather():
-                self._tiny = 0
+                self._tiny = TINY if self._vain >= VAIN else 0
                 continue
             if self._tiny >= TINY and not idle:
                 return None
@@ -261,6 +266,7 @@ class Tree(_Systematic):
             self._back(part, result, False)
             self._here.append(result)
             self._tiny = 0 if result.left is not None else self._tiny + 1
+            self._vain = max(0, self._vain + (1 if result.left is None else -USEFUL))
             if result.stopped == "failure":
                 return None
 
@@ -270,12 +276,12 @@ class Tree(_Systematic):
 
     def take(self, shard: Shard, result: ShardResult, hungry: bool) -> Sequence[ShardResult]:
         part = self._parts.pop(shard.number)
-        self._tiny = 0 if self._alone & (self._alone - 1) == 0 else TINY
+        self._tiny = TINY if self._vain >= VAIN else 0
         self._settle(shard, result)
         frontier = self.frontier
         split = hungry and not (frontier.waiting or frontier.planned)
-        if self._alone & (self._alone - 1):
-            split = False  # it was of no use so often: tried again each time that is as often again
+        if self._vain >= VAIN:
+            split = False
         self._back(part, result, split)
         return [result, *self.run_here()]
 
