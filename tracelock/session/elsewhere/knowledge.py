@@ -10,8 +10,8 @@ from __future__ import annotations
 import contextlib
 import importlib
 import json
-import pickle
 from collections import Counter
+from copy import deepcopy
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Final
 
@@ -177,7 +177,7 @@ def noticed_by(host: PythonHost) -> Noticed:
         sorted(hub.imports_waited_for), sorted(host.sources.blind),
         list(backend.kept.callers.lost), backend.afresh.drew, host.isolation.why, backend.stuck,
     )  # fmt: skip
-    copied: Noticed = pickle.loads(pickle.dumps(taken))
+    copied = deepcopy(taken)
     backend.ran = backend.starved = 0
     backend.account.account.recorded = 0
     for name in _COUNTED:
