@@ -19,7 +19,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.engine.limits import INTERRUPTED, Interrupted, TimeUp
-from tracelock.errors import TraceError, UsageError
+from tracelock.errors import LimitReached, TraceError, UsageError
 from tracelock.explore.running import Executed
 from tracelock.explore.search import FAILED, Budget, Key, Outcome, Progress, Searched, outcome_key
 from tracelock.explore.spread.checkpoint import DAMAGED, digest, rules_digest
@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 CHUNK: Final = 64
 #: Seconds of a search that this process makes alone, before it has others start.
 ALONE: Final = 1.0
+#: Seconds beyond the end of the search in which others have to have answered.
+PATIENCE: Final = 60.0
 
 
 class CodeSpreader(Spreader):
@@ -251,7 +253,7 @@ class CodeSpreader(Spreader):
             submit, width, renew,
         ):  # fmt: skip
             if isinstance(source, Relearning):
-                source.run_by(partial(_at_once, submit, renew))
+                source.run_by(partial(_at_once, submit, renew, end))
             spread(
                 source, found, self.host.runner, submit, budget, width=width,
                 every=self.plan.every, progress=progress, renew=renew, add=add, hear=hear,
@@ -377,10 +379,16 @@ class CodeSpreader(Spreader):
         return True
 
 
-def _at_once(submit: Submit, renew: Callable[[], None], shard: Shard) -> ShardResult:
-    """Have a part run elsewhere, and wait for that."""
+def _at_once(
+    submit: Submit, renew: Callable[[], None], end: float | None, shard: Shard
+) -> ShardResult:
+    """Have a few schedules run elsewhere, and wait for that. Raises LimitReached where nobody does
+    so, long after ``end`` (on the monotonic clock)."""
+    patience = max(end or 0.0, monotonic()) + PATIENCE
     while True:
         try:
-            return submit(shard).result()
+            return submit(shard).result(timeout=max(0.1, patience - monotonic()))
         except BrokenExecutor:
             renew()
+        except TimeoutError as error:
+            raise LimitReached("the processes that share the search do not answer") from error
