@@ -652,6 +652,7 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_samplers_are_the_same_however_many_work": 12,
     },
     "system/test_spread_code.py": {
+        "test_a_dask_cluster_shares_it": 0,
         "test_a_kept_search_is_shared_later": 0,
         "test_cancellations_are_drawn_in_each_part": 0,
         "test_it_comes_to_the_sequential_search": 3,

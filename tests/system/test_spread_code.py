@@ -234,6 +234,20 @@ def test_a_part_of_a_process_that_died_is_run_again() -> None:
     assert executor.died and ends(shared) == ends(alone)
 
 
+def test_a_dask_cluster_shares_it() -> None:
+    distributed = pytest.importorskip("distributed")
+    how = {"strategy": "random", "schedules": 64, "seed": 11, "every": True, "shrink": False}
+    alone = explore(**WRONG, **how, confirm=1)
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address=None, host="127.0.0.1"
+    ) as cluster:
+        dask = Spreading(dask=cluster.scheduler_address)
+        shared = explore(**WRONG, **how, confirm=1, spreading=dask)
+        proved = explore(**RIGHT, strategy="dpor", spreading=dask)
+    assert (ends(shared), shared.confirmed) == (ends(alone), alone.confirmed)
+    assert (proved.verdict, proved.executions) == ("verified", comb(4, 2))
+
+
 # --- kept in a file --------------------------------------------------------------------------
 @pytest.mark.parametrize("strategy", ["random", "pct"])
 def test_what_is_kept_is_gone_on_with(strategy: str, tmp_path: Path) -> None:
