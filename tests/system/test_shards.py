@@ -29,7 +29,7 @@ from tracelock.engine.verdicts import first_failure
 from tracelock.errors import InternalError, LimitReached, UsageError
 from tracelock.explore.running import Runner, Tape
 from tracelock.explore.search import Budget, Searched, search
-from tracelock.explore.spread import executors
+from tracelock.explore.spread import coordinator, executors
 from tracelock.explore.spread.coordinator import add_seen, spread
 from tracelock.explore.spread.frontier import Frontier
 from tracelock.explore.spread.shards import CHUNK, Job, Shard, ShardResult, run_on, run_shard
@@ -500,6 +500,17 @@ def test_no_orphans(how: signal.Signals) -> None:
     while any(lives(pid) for pid in started) and time.monotonic() < end:
         time.sleep(0.05)
     assert not [pid for pid in started if lives(pid)]
+
+
+def test_a_shard_that_never_comes_back_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(coordinator, "OVERDUE", 0.1)
+    scenario = load_scenario(DATA / "inc-3.json")
+    runner = Runner(Program(scenario), THREADING_RULES)
+    for strategy in ("random", "dpor"):
+        found = Searched(strategy)
+        source = make_source(job_of(scenario, strategy), None, runner, here=False)
+        spread(source, found, runner, lambda shard: Future(), Budget(None, 0.05), width=2)
+        assert (found.stopped, found.exhaustive) == ("seconds", False)
 
 
 # --- dask ------------------------------------------------------------------------------------

@@ -19,6 +19,8 @@ Submit = Callable[[Shard], "Future[ShardResult]"]
 
 #: Seconds of a search that this process makes alone, before it has others start.
 ALONE: Final = 0.3
+#: Seconds after the end in which shards that are out may still come back.
+OVERDUE: Final = 30.0
 #: Seconds of a part that this process makes while others start.
 MEANWHILE: Final = 0.1
 
@@ -117,6 +119,9 @@ def spread(
                     found.stopped = "seconds"
                 elif not source.finished or isinstance(source, Chunks):
                     found.stopped = "schedules"
+                break
+            if end is not None and monotonic() > end + OVERDUE:
+                found.stopped = "seconds"  # what somebody is stuck with is nobody's any more
                 break
             more = None if started or left == 0.0 else source.next(False)
             pause = 0.0 if near(more, MEANWHILE) else 0.1
