@@ -682,6 +682,16 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_parts_of_dpor_make_exactly_the_sequential_executions": 3,
         "test_samplers_are_the_same_however_many_work": 12,
     },
+    "system/test_spread_code.py": {
+        "test_a_dask_cluster_shares_it": 0,
+        "test_a_kept_search_is_shared_later": 0,
+        "test_cancellations_are_drawn_in_each_part": 0,
+        "test_it_comes_to_the_sequential_search": 3,
+        "test_processes_share_it": 0,
+        "test_samplers_that_learn_do_not_depend_on_who_runs_them": 3,
+        "test_systematic_searches_come_to_the_sequential_one": 2,
+        "test_what_is_kept_is_gone_on_with": 2,
+    },
     "system/test_terminals.py": {
         "test_every_command_on_a_hostile_scenario": 2,
         "test_every_command_on_what_is_wrong": 2,

@@ -358,7 +358,6 @@ def test_names_that_lead_nowhere(shell: Shell, change: tuple[str, str], told: st
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (("--jobs", "2"), "--jobs is for scenarios with steps of their own"),
         (("--engine", "simulated"), "there is no simulation of Python code"),
         (("--strategy", "states"), "real code cannot be copied"),
         (("--backend", "simulated"), "Python code runs on threading"),

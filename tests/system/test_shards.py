@@ -29,7 +29,7 @@ from tracelock.engine.verdicts import first_failure
 from tracelock.errors import InternalError, LimitReached, UsageError
 from tracelock.explore.running import Runner, Tape
 from tracelock.explore.search import Budget, Searched, search
-from tracelock.explore.spread import executors
+from tracelock.explore.spread import coordinator, executors
 from tracelock.explore.spread.coordinator import add_seen, spread
 from tracelock.explore.spread.frontier import Frontier
 from tracelock.explore.spread.shards import CHUNK, Job, Shard, ShardResult, run_on, run_shard
@@ -46,6 +46,7 @@ from tracelock.schedulers.dpor.wakeup import Step, insert
 from tracelock.schedulers.simple import RandomScheduler
 from tracelock.session.api import explore
 from tracelock.session.plan import Spreading
+from tracelock.session.spreading import Spreader
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "tests" / "data" / "oracles"
@@ -284,6 +285,7 @@ def test_a_killed_process_is_told(
     deaths: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(executors, "DEATHS", deaths)
+    monkeypatch.setattr(Spreader, "_local", lambda self: None)  # all is done by others
     submit = executors.Processes.submit
     killed: list[int] = []
 
@@ -498,6 +500,17 @@ def test_no_orphans(how: signal.Signals) -> None:
     while any(lives(pid) for pid in started) and time.monotonic() < end:
         time.sleep(0.05)
     assert not [pid for pid in started if lives(pid)]
+
+
+def test_a_shard_that_never_comes_back_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(coordinator, "OVERDUE", 0.1)
+    scenario = load_scenario(DATA / "inc-3.json")
+    runner = Runner(Program(scenario), THREADING_RULES)
+    for strategy in ("random", "dpor"):
+        found = Searched(strategy)
+        source = make_source(job_of(scenario, strategy), None, runner, here=False)
+        spread(source, found, runner, lambda shard: Future(), Budget(None, 0.05), width=2)
+        assert (found.stopped, found.exhaustive) == ("seconds", False)
 
 
 # --- dask ------------------------------------------------------------------------------------

@@ -83,6 +83,7 @@ INNER: dict[str, set[str]] = {
     "scenario/documents": {"language"},
     "scenario/language": {"documents"},
     "schedulers/dpor": set(),
+    "session/elsewhere": set(),
     "session/forcing": set(),
     "session/interpreters": set(),
 }

@@ -168,9 +168,7 @@ def test_what_was_not_said_is_what_is_natural(make: Make) -> None:
         (Plan(strategy="states"), "real code cannot be copied"),
         (Plan(engine="simulated"), "no simulation of Python code"),
         (Plan(backend="simulated"), "Python code runs on threading"),
-        (Plan(spreading=Spreading(jobs=2)), "--jobs is for scenarios"),
-        (Plan(spreading=Spreading(dask="tcp://nowhere:1")), "--dask is for scenarios"),
-        (Plan(spreading=Spreading(checkpoint="c.json")), "--checkpoint is for scenarios"),
+        (Plan(spreading=Spreading(jobs=0)), "at least one job"),
     ],
 )
 def test_plans_that_python_code_refuses(plan: Plan, told: str) -> None:

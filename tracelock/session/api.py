@@ -114,8 +114,9 @@ def explore(
     promises and free-threaded builds do), where ``this`` interpreter lets it, or where CPython 3.12
     with its GIL does (``gil-3.12``: of the running version alone). ``forecast``: explore it as this
     interpreter runs it, and then list what fails without the GIL (``Explored.forecast``);
-    ``seconds`` are those of both. For scenarios alone: ``engine`` (``simulated``, or ``real``),
-    ``allow_call``, ``start_method``, ``spreading``.
+    ``seconds`` are those of both. ``spreading``: processes, a Dask cluster or an executor that
+    share the search (they import functions by their names), and a file to go on from. For scenarios
+    alone: ``engine`` (``simulated``, or ``real``), ``allow_call``, ``start_method``.
 
     Raises ScenarioError, UnsupportedError or UsageError for what cannot be run as asked;
     InternalError where a failure that was found cannot be confirmed.

@@ -22,14 +22,15 @@ from tracelock.session.interpreters.which import called, mark
 from tracelock.session.plan import Plan
 from tracelock.session.python_schedulers import chosen_in
 from tracelock.session.replaying import follow
-from tracelock.session.spreading import Spreader, below
+from tracelock.session.spreading import below
 from tracelock.session.target import Target
-from tracelock.session.targets import target_for
+from tracelock.session.targets import spreader_for, target_for
 from tracelock.trace import Trace
 
 if TYPE_CHECKING:
     from tracelock.explore.estimate import Estimate
     from tracelock.scenario.language.models import Scenario
+    from tracelock.session.spreading import Spreader
 
 #: Schedules that ``auto`` samples before it searches exhaustively.
 SAMPLES: Final = 400
@@ -59,7 +60,9 @@ class Exploration(Opened):
         self.plan = plan = plan.completed(self.target)
         self.host = self.target.open(plan)
         self.runner = self.host.runner
-        self.spreader = Spreader(self.host, plan) if plan.spreading.used else None
+        self.spreader: Spreader | None = None
+        if plan.spreading.used:
+            self.spreader = spreader_for(self.host, plan)
         self.executions = 0
         self._end: float | None = None  # of all, on the monotonic clock
         self._executed: Executed
@@ -198,7 +201,11 @@ class Exploration(Opened):
         seed = (plan.seed or 0) + more_seed
         if self.spreader is not None:
             assert isinstance(strategy, str)
-            found = self.spreader.search(strategy, budget, progress)
+            try:
+                found = self.spreader.search(strategy, budget, progress)
+            finally:
+                self.host = self.spreader.host  # which may be another one now
+                self.runner = self.host.runner
             executions = self.spreader.executions(strategy)
             tree: Scheduler | None = self.host.scheduler(strategy, seed, plan.depth)
         else:

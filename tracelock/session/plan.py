@@ -162,20 +162,13 @@ class Spreading:
 
     def check(self, plan: Plan, target: Target) -> None:
         """Raises UsageError for what does not go together."""
-        asked = {
-            Capability.JOBS: self.jobs > 1, Capability.DASK: self.dask is not None,
-            Capability.EXECUTOR: self.executor is not None,
-            Capability.CHECKPOINT: self.checkpoint is not None,
-            Capability.PREFIX: self.prefix is not None,
-        }  # fmt: skip
-        for capability, wanted in asked.items():
-            if wanted:
-                require(target, capability)
+        if self.prefix is not None:
+            require(target, Capability.PREFIX)
         if self.jobs < 1:
             raise UsageError(f"a search needs at least one job, not {self.jobs}")
         if (self.jobs > 1) + (self.dask is not None) + (self.executor is not None) > 1:
             raise UsageError("jobs, dask and executor are three ways to spread one search: one")
-        if self.spread and plan.engine == "real":
+        if self.spread and plan.engine != target.engine:
             raise UsageError("--jobs and --dask spread the simulated engine, not the real one")
         entry = plan.entry
         if entry is not None and entry.shards == WHOLE and self.used:

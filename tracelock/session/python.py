@@ -32,6 +32,7 @@ class PythonTarget(Target):
     noun = "program"
     schedules = SCHEDULES
     engine = "real"
+    travels = "names"
     run_limits = search_limits = RunLimits(steps=STEPS, stall=STALL)
     lacks: Mapping[Capability, str] = {
         Capability.FREE_RUNS:
@@ -41,10 +42,6 @@ class PythonTarget(Target):
             "multiprocessing, asyncio or trio",
         Capability.SIMULATED_ENGINE: "there is no simulation of Python code: leave --engine away",
         Capability.STATES: "the {strategy} strategy needs a scenario: real code cannot be copied",
-        Capability.JOBS: f"--jobs {_OWN_STEPS}",
-        Capability.DASK: f"--dask {_OWN_STEPS}",
-        Capability.EXECUTOR: f"an executor {_OWN_STEPS}",
-        Capability.CHECKPOINT: f"--checkpoint {_OWN_STEPS}",
         Capability.PREFIX: f"--prefix {_OWN_STEPS}",
         Capability.OTHER_BACKEND:
             "Python code is replayed on the backend that it was recorded on, {backend}",

@@ -69,6 +69,7 @@ class PythonHost(Interpreted, Host):
     """
 
     batch = 1
+    target: PythonTarget
 
     def __init__(self, target: PythonTarget, settings: Settings) -> None:
         super().__init__()
@@ -131,11 +132,11 @@ class PythonHost(Interpreted, Host):
             self._stack = stack.pop_all()
         return self
 
-    def _warm(self) -> None:
-        """Processes are forked with what is set up at first use. Where there is no time for that,
-        there is none for a schedule either."""
+    def settle_in(self, *, used: bool = False) -> None:
+        """Processes are forked with what is set up at first use (``used``: so is this one). Where
+        there is no time for that, there is none for a schedule either."""
         self._look()
-        if self.isolation.apart and not self._used:
+        if (used or self.isolation.apart) and not self._used:
             with contextlib.suppress(Interrupted, TimeUp):
                 self._first_use()
 
@@ -224,7 +225,7 @@ class PythonHost(Interpreted, Host):
         if not self._know(trace):
             return None
         self._died(trace)
-        self._warm()
+        self.settle_in()
         follower = self.follower(trace)
         tape = Tape(follower)
         controller = self.runner.with_clock(trace.clock).controller(tape)
@@ -283,7 +284,7 @@ class PythonHost(Interpreted, Host):
         imported or filled at first use is there then, and most of what is shared is known. Then
         the first of them twice more: a program that depends on the schedule alone does the same.
         """
-        self._warm()
+        self.settle_in()
         found = Searched("warm-up")
         seen: list[list[tuple[Any, ...]]] = []
         choice = False

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tracelock.errors import UsageError
+from tracelock.explore.spread.shards import run_shard
 from tracelock.schedulers.base import WORKER, Choice
 from tracelock.schedulers.dpor.wakeup import Step
 from tracelock.session.host import Host
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from tracelock.explore.search import Budget, Progress, Searched
     from tracelock.explore.spread.checkpoint import CheckpointFile
     from tracelock.explore.spread.coordinator import Submit
+    from tracelock.explore.spread.shards import Shard, ShardResult
     from tracelock.explore.spread.sources import Source
 
 
@@ -73,9 +76,13 @@ def base_of(runner: Runner, prefix: Prefix) -> Base:
 
 
 class Spreader:
-    """The searches of one exploration, stage by stage."""
+    """The searches of one exploration, stage by stage. ``run``: what runs a shard elsewhere."""
+
+    run = staticmethod(run_shard)
 
     def __init__(self, host: Host, plan: Plan) -> None:
+        # a program that is under control keeps to one core, which others are not to share
+        self._cores = frozenset(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ())
         self.host = host
         self.plan = plan
         self.how = plan.spreading
@@ -89,10 +96,14 @@ class Spreader:
             from tracelock.explore.spread.checkpoint import CheckpointFile, digest
 
             self.checkpoint = CheckpointFile(self.how.checkpoint, {
-                **host.identity(), "strategy": plan.strategy, "seed": plan.seed,
+                **self.identity(), "strategy": plan.strategy, "seed": plan.seed,
                 "depth": plan.depth,
                 "prefix": digest(self.base.picks)[:16] if self.base.picks else None,
             })  # fmt: skip
+
+    def identity(self) -> dict[str, Any]:
+        """What a checkpoint knows the target by."""
+        return self.host.identity()
 
     def executions(self, strategy: str) -> int:
         """How many schedules a stage has made, those before the checkpoint too."""
@@ -151,6 +162,7 @@ class Spreader:
                 spread(
                     source, found, runner, submit, budget, width=width, every=plan.every,
                     progress=None if here else progress, keep=keep, renew=renew,
+                    local=None if here else self._local(),
                 )  # fmt: skip
         except DAMAGED as error:
             if checkpoint is None or not self.resumed:
@@ -163,6 +175,14 @@ class Spreader:
             # what is returned is merged into what others found: it must not be what is kept here
             self._stages[strategy] = (source, copied(whole()))
         return found
+
+    def _local(self) -> Callable[[Shard], ShardResult] | None:
+        """What runs a shard in this process, where processes of this machine have to start."""
+        if self.how.jobs < 2:
+            return None
+        from tracelock.explore.spread.shards import run_on
+
+        return lambda shard: run_on(self.host.runner, shard)
 
     @contextmanager
     def _workers(
@@ -184,12 +204,14 @@ class Spreader:
 
             yield executors.here(self.host.runner, tell), 1, given_up
         elif how.dask is not None:
-            with executors.dask(how.dask) as (submit, width):
+            with executors.dask(how.dask, self.run) as (submit, width):
                 yield submit, width, given_up
         elif how.executor is not None:
-            yield executors.on(how.executor), how.width, given_up
+            yield executors.on(how.executor, self.run), how.width, given_up
         else:
-            with executors.Processes(how.jobs, self.host.notes.append) as pool:
+            with executors.Processes(
+                how.jobs, self.host.notes.append, self.run, self._cores
+            ) as pool:
                 yield pool.submit, how.jobs, pool.renew
 
 

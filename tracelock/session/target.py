@@ -31,10 +31,6 @@ class Capability(StrEnum):
     SIMULATED_BACKEND = "run on models of its objects alone"
     SIMULATED_ENGINE = "be searched on models of its objects"
     STATES = "be searched by states: its workers can be copied"
-    JOBS = "have a search spread over processes"
-    DASK = "have a search spread over a Dask cluster"
-    EXECUTOR = "have a search spread by an executor"
-    CHECKPOINT = "have a search kept in a file"
     PREFIX = "have a search begun at a prefix"
     ISOLATION = "have its schedules run in forked processes"
     INTERPRETER = "be explored as one interpreter runs it"
@@ -53,7 +49,8 @@ class Target(ABC):
     ``search_limits``: the default bounds of a single run, and of each schedule of a search.
     ``interpreter``: the one that it is explored for unless told otherwise. ``lacks``: for each
     capability that it has not, the reason. ``unchecked``: what nobody has said must hold of it, ""
-    where somebody has or where it cannot be told.
+    where somebody has or where it cannot be told. ``travels``: how others that share a search get
+    it, as ``data`` or by ``names`` (see ``targets``).
     """
 
     name: str
@@ -65,6 +62,7 @@ class Target(ABC):
     search_limits: RunLimits
     lacks: Mapping[Capability, str]
     unchecked = ""
+    travels = "data"
 
     @property
     @abstractmethod

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.backends.calls import check_calls, may_import
-from tracelock.errors import UsageError
+from tracelock.errors import InternalError, UsageError
 from tracelock.session.interpreters.which import ANY
 from tracelock.session.scenarios import ScenarioTarget
 from tracelock.session.target import Capability, Target, require
@@ -16,6 +16,9 @@ from tracelock.trace import Trace
 if TYPE_CHECKING:
     from tracelock.scenario.language.models import Scenario
     from tracelock.session.code import PythonCode
+    from tracelock.session.host import Host
+    from tracelock.session.plan import Plan
+    from tracelock.session.spreading import Spreader
 
 #: What a trace of real code is refused with.
 NOT_ALLOWED: Final = (
@@ -143,3 +146,18 @@ def test_of(trace: Trace) -> str | None:
     """The pytest node id of the test that a trace is of, None where it is of none."""
     node = (python_of(trace) or {}).get("pytest")
     return node if isinstance(node, str) and node else None
+
+
+def spreader_for(host: Host, plan: Plan) -> Spreader:
+    """What spreads and keeps the searches of an exploration, by how its target travels. Raises
+    UsageError for what does not go together."""
+    if host.target.travels == "data":
+        from tracelock.session.spreading import Spreader
+
+        return Spreader(host, plan)
+    from tracelock.session.elsewhere.spreading import CodeSpreader
+    from tracelock.session.python_host import PythonHost
+
+    if not isinstance(host, PythonHost):
+        raise InternalError(f"what travels by {host.target.travels} is no Python program")
+    return CodeSpreader(host, plan)

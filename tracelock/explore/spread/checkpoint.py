@@ -160,9 +160,9 @@ class CheckpointFile:
 
     def keep(self, stage: str, found: Searched, source: Source, *, now: bool = False) -> None:
         """Write down where a stage stands: at once, or if it has not been done for a while."""
-        if not now and monotonic() - self._last < PAUSE:
+        if not now and not self.due:
             return
-        self.stages[stage] = {
+        self.put(stage, {
             "schedules": found.schedules,
             "redundant": found.redundant,
             "seconds": found.seconds,
@@ -170,7 +170,16 @@ class CheckpointFile:
                 [one.first.picks, one.count, one.schedule] for one in found.outcomes.values()
             ],
             "left": source.to_data(),
-        }
+        })  # fmt: skip
+
+    @property
+    def due(self) -> bool:
+        """Whether it has not been written for a while."""
+        return monotonic() - self._last >= PAUSE
+
+    def put(self, stage: str, data: dict[str, Any]) -> None:
+        """Write down where a stage stands, as plain data."""
+        self.stages[stage] = data
         self.write()
 
     def write(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from concurrent.futures import BrokenExecutor, Executor, Future
 from contextlib import contextmanager
 from multiprocessing.context import SpawnContext, SpawnProcess
@@ -18,11 +18,12 @@ from tracelock.explore.spread import shards
 from tracelock.explore.spread.shards import Flag, Shard, ShardResult, run_on, run_shard
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from tracelock.explore.running import Runner
     from tracelock.explore.search import Progress
     from tracelock.explore.spread.coordinator import Submit
+
+#: What runs a shard where it is sent.
+Run = Callable[[Shard], ShardResult]
 
 #: How often processes may die before a search is given up.
 DEATHS: Final = 3
@@ -44,9 +45,9 @@ def here(runner: Runner, progress: Callable[[Progress], None] | None = None) -> 
     return submit
 
 
-def on(executor: Executor) -> Submit:
-    """Hands shards to any executor."""
-    return lambda shard: executor.submit(run_shard, shard)
+def on(executor: Executor, run: Run = run_shard) -> Submit:
+    """Hands shards to any executor, where they are ``run``."""
+    return lambda shard: executor.submit(run, shard)
 
 
 class _Spawning(SpawnContext):
@@ -66,12 +67,18 @@ class Processes:
 
     They are spawned: a script that uses this has to keep what it does under
     ``if __name__ == "__main__":``. Where one dies all are started anew: ``tell`` is called with
-    how it died.
+    how it died. ``run``: what runs a shard there. ``cores``: those that they may use (none: those
+    of this process).
     """
 
-    def __init__(self, count: int, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self, count: int, tell: Callable[[str], None], run: Run = run_shard,
+        cores: frozenset[int] = frozenset(),
+    ) -> None:  # fmt: skip
         self._count = count
         self._tell = tell
+        self._run = run
+        self._cores = cores
         self._deaths = 0
 
     def __enter__(self) -> Processes:
@@ -86,7 +93,9 @@ class Processes:
 
         self._context = _Spawning()
         self._over = self._context.Event()
-        self._pool = ProcessPoolExecutor(self._count, self._context, _in_worker, (self._over,))
+        self._pool = ProcessPoolExecutor(
+            self._count, self._context, _in_worker, (self._over, self._cores)
+        )
 
     def _end(self) -> list[int]:
         """End all processes. The exit statuses of those that were not made to end.
@@ -113,7 +122,7 @@ class Processes:
     def submit(self, shard: Shard) -> Future[ShardResult]:
         """Hand a shard out. Raises BrokenExecutor where a process has died."""
         try:
-            return self._pool.submit(run_shard, shard)
+            return self._pool.submit(self._run, shard)
         except (OSError, ValueError) as error:  # 3.11 closes its pipes while it starts another one
             if any(process.exitcode for process in self._context.made):
                 raise BrokenExecutor(str(error)) from error
@@ -140,12 +149,14 @@ def _how(codes: list[int]) -> str:
     return f"was killed by {signal_name(-code)}" if code < 0 else f"died (exit status {code})"
 
 
-def _in_worker(over: Flag) -> None:
-    """Set up a worker process: it neither answers Ctrl-C nor outlives its parent."""
+def _in_worker(over: Flag, cores: frozenset[int]) -> None:
+    """Set up a worker process: it neither ends by Ctrl-C nor outlives its parent."""
     from multiprocessing import parent_process
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, lambda *_: None)  # what runs schedules may have its own meanwhile
     shards._over = over
+    if cores and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, cores)
     parent = parent_process()
 
     def watch() -> None:
@@ -153,11 +164,13 @@ def _in_worker(over: Flag) -> None:
             parent.join()
             os._exit(1)
 
-    threading.Thread(target=watch, daemon=True).start()
+    watching = threading.Thread(target=watch, daemon=True)
+    watching._tracelock_own = True  # type: ignore[attr-defined]  # a fork may do without it
+    watching.start()
 
 
 @contextmanager
-def dask(address: str) -> Generator[tuple[Submit, int]]:
+def dask(address: str, run: Run = run_shard) -> Generator[tuple[Submit, int]]:
     """The workers of the Dask cluster at ``address``, and how many threads they have in all.
 
     Raises UsageError where there is no cluster there, or Dask is not installed.
@@ -178,7 +191,7 @@ def dask(address: str) -> Generator[tuple[Submit, int]]:
             raise UsageError(f"the Dask cluster at {address} has no workers")
         executor = client.get_executor()
         try:
-            yield on(executor), width
+            yield on(executor, run), width
         finally:
             executor.shutdown(wait=False)
     finally:

@@ -124,8 +124,7 @@ class Frontier:
         Not at a point where others may still add something to what was explored there.
         """
         for point in self._open:
-            up = point.up
-            if not point.live and (up is None or up.taken[point.place].behind is None):
+            if not point.live and _closed(point):
                 break
         else:
             return False
@@ -134,7 +133,7 @@ class Frontier:
         sleeps.append(point.sleep + _steps(point.taken))
         trees: list[Flat] = [[] for _ in path]
         trees.append(flat(point.planned))
-        self.waiting.append(Part(Subtree(path, len(path), sleeps, trees), up, point.place))
+        self.waiting.append(Part(Subtree(path, len(path), sleeps, trees), point.up, point.place))
         return True
 
     def _way(self, point: Point | None) -> tuple[list[Step], list[list[Step]]]:
@@ -232,17 +231,12 @@ class Frontier:
         while point is not None:
             point.taken[number].done = True
             point.live -= 1
-            up = point.up
-            if up is None or up.taken[point.place].behind is None:
-                # nobody adds to it from outside: what has nothing before it is done for good
-                for taken in point.taken:
-                    if not taken.done:
-                        break
-                    taken.behind = None
+            if _closed(point):
+                _close(point)
             if point.live or point.planned:
                 return
             number = point.place
-            point = up
+            point = point.up
 
     def _reopen(self, point: Point) -> None:
         """Something was added to a point that may have been done."""
@@ -352,6 +346,26 @@ class Frontier:
                 point.up.live += 1
                 point.up.taken[point.place].done = False
         return frontier
+
+
+def _closed(point: Point) -> bool:
+    """Whether nobody outside of what is below a point adds to it any more."""
+    up = point.up
+    return up is None or up.taken[point.place].behind is None
+
+
+def _close(point: Point) -> None:
+    """What is below a closed point is closed too as far as all before it is done for good: only
+    earlier steps add to what is below a later one."""
+    below: Point | None = point
+    while below is not None:
+        taken = below.taken
+        below = None
+        for one in taken:
+            behind, one.behind = one.behind, None
+            if not one.done:
+                below = behind
+                break
 
 
 def _steps(taken: Sequence[TakenStep]) -> list[Step]:

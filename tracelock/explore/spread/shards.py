@@ -38,6 +38,7 @@ from tracelock.schedulers.strategies import (
 
 if TYPE_CHECKING:
     from tracelock.ops import Value
+    from tracelock.trace import Verdict
 
 #: Schedules of one shard of a sampler. A sampler that learns starts anew with each.
 CHUNK: Final = 512
@@ -50,7 +51,8 @@ Cursor = tuple[bytes, bytes, bytes, int, int, int, int, int, int]
 class Job:
     """What all shards of a search have in common. ``scenario``: as JSON; ``rules``: the backend
     whose rules hold; ``watched``: see ``DporScheduler``; ``prefix``: picks that every schedule
-    begins with; ``depth``: of pct."""
+    begins with; ``depth``: of pct. ``chunk``: schedules of one shard of a sampler. ``code``: of
+    real code the program and its settings (see ``session.elsewhere``), instead of ``scenario``."""
 
     scenario: str
     rules: str
@@ -64,6 +66,8 @@ class Job:
     prefix: tuple[int, ...] = ()
     floor: int = 0
     depth: int | None = None
+    chunk: int = CHUNK
+    code: Any = None
 
 
 @dataclass(slots=True)
@@ -71,7 +75,8 @@ class Shard:
     """Samplers: ``count`` schedules of chunk ``number`` after the first ``skip``. DPOR: ``part``.
     Bounded searches: ``children`` (None: from the start) of cost ``bound``.
 
-    ``seconds``: after that long the shard is returned with what is left of it.
+    ``seconds``: after that long the shard is returned with what is left of it. ``known``: what is
+    known of real code, which is run with that and nothing else.
     """
 
     job: Job
@@ -82,17 +87,35 @@ class Shard:
     part: Subtree | None = None
     bound: int = 0
     children: list[Cursor] | None = None
+    known: bytes = b""
 
 
 @dataclass(slots=True)
 class Seen:
-    """One outcome of a shard. ``executed``: the schedule itself, only where it was run here."""
+    """One outcome of a shard. ``executed``: the schedule itself, only where it was run here.
+    ``verdict``: of real code, how it ended; ``trace``: what went wrong as the text of a trace."""
 
     key: Key
     picks: list[int]
     count: int
     schedule: int
     executed: Executed | None = None
+    trace: str | None = None
+    verdict: Verdict | None = None
+
+
+@dataclass(slots=True)
+class CodeResult:
+    """What a shard of real code tells besides: what is ``known`` of the program now, None where
+    that is what it was; what was ``noticed`` (see ``session.elsewhere``), and its ``notes``.
+    ``lost``, ``missed``: see ``Relearning``. ``seconds``: how long it took."""
+
+    known: bytes | None
+    noticed: Any
+    notes: list[str]
+    lost: bool = False
+    missed: bool = False
+    seconds: float = 0.0
 
 
 @dataclass(slots=True)
@@ -117,6 +140,7 @@ class ShardResult:
     children: list[Cursor] = field(default_factory=list)
     dearer: list[tuple[int, list[Cursor]]] = field(default_factory=list)
     drawn: Drawn | None = None
+    code: CodeResult | None = None
 
 
 class Flag(Protocol):
@@ -138,14 +162,18 @@ def run_shard(shard: Shard) -> ShardResult:
 
 
 def run_on(
-    runner: Runner, shard: Shard, progress: Callable[[Progress], None] | None = None
+    runner: Runner,
+    shard: Shard,
+    progress: Callable[[Progress], None] | None = None,
+    made: Scheduler | None = None,
 ) -> ShardResult:
-    """Run a shard with a runner that is at hand.
+    """Run a shard with a runner that is at hand. ``made``: its scheduler, if that is another one.
 
     Where Ctrl-C comes in the middle of a schedule, that one is not counted.
     """
     job = shard.job
-    scheduler = inner = _scheduler(shard)
+    scheduler = made or scheduler_of(shard)
+    inner = innermost(scheduler)
     if job.prefix and not isinstance(inner, SubtreeScheduler):
         scheduler = Prefixed(job.prefix, inner)
     if shard.skip and strategy_named(job.strategy).shards == SEEDED:
@@ -179,6 +207,20 @@ def run_on(
         result.children = [_packed(one) for one in inner.present()]
         result.dearer = [(cost, [_packed(c) for c in of]) for cost, of in inner.later().items()]
     return result
+
+
+def innermost(scheduler: Scheduler) -> Scheduler:
+    """What the wrappers around a scheduler lead to."""
+    while isinstance(scheduler, Wrapper):
+        scheduler = scheduler.inner
+    return scheduler
+
+
+class UntilOver(Wrapper):
+    """Any scheduler, which begins no schedule when the search is over."""
+
+    def begin(self) -> bool:
+        return not (_over is not None and _over.is_set()) and self.inner.begin()
 
 
 class _Stop(Exception):
@@ -217,7 +259,8 @@ def _skip(runner: Runner, scheduler: Scheduler, count: int) -> None:
         raise KeyboardInterrupt
 
 
-def _scheduler(shard: Shard) -> Scheduler:
+def scheduler_of(shard: Shard) -> Scheduler:
+    """The scheduler of a shard."""
     job = shard.job
     strategy = strategy_named(job.strategy)
     make = _SCHEDULERS.get(strategy.shards)
@@ -245,12 +288,16 @@ def _level(job: Job, shard: Shard, strategy: Strategy) -> Scheduler:
 
 
 def _numbered(job: Job, shard: Shard, strategy: Strategy) -> Scheduler:
-    return _scheduler_of(job, strategy, seed=job.seed, first=shard.number * CHUNK + shard.skip)
+    return _scheduler_of(job, strategy, seed=job.seed, first=shard.number * job.chunk + shard.skip)
 
 
 def _seeded(job: Job, shard: Shard, strategy: Strategy) -> Scheduler:
-    seed = job.seed if shard.number == 0 else mix(mix(job.seed & (1 << 64) - 1) ^ shard.number)
-    return _scheduler_of(job, strategy, seed=seed)
+    return _scheduler_of(job, strategy, seed=seed_of(job, shard))
+
+
+def seed_of(job: Job, shard: Shard) -> int:
+    """The seed of a sampler that learns, which begins anew with each shard."""
+    return job.seed if shard.number == 0 else mix(mix(job.seed & (1 << 64) - 1) ^ shard.number)
 
 
 #: How the scheduler of a shard is made, by how its strategy is split.

@@ -9,13 +9,14 @@ back unfinished when others have nothing to do. What a source still has to do ca
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final, Protocol
 
 from tracelock.errors import InternalError
 from tracelock.explore.running import Runner
 from tracelock.explore.spread.frontier import Frontier, Part
-from tracelock.explore.spread.shards import CHUNK, Cursor, Job, Shard, ShardResult, run_on
+from tracelock.explore.spread.shards import Cursor, Job, Shard, ShardResult, run_on
 from tracelock.schedulers.dpor.wakeup import Step
 from tracelock.schedulers.strategies import LEVELS, NUMBERED, SEEDED, TREE, strategy_named
 
@@ -23,13 +24,23 @@ from tracelock.schedulers.strategies import LEVELS, NUMBERED, SEEDED, TREE, stra
 SLICE: Final = 0.25
 SLICE_HERE: Final = 2.0
 FIRST_SLICE: Final = 0.03
+#: A part that is all there is to do goes on for twice as long each time, up to this.
+LONGEST_SLICE: Final = 4.0
 #: Schedules that a part of a tree makes here before it is given out: many parts are no larger.
 FIRST: Final = 4
 #: After so many in turn that were done at once, they are not given out one by one.
 TINY: Final = 8
+#: After so many more that were done at once than others, of which each counts as so many, the rest
+#: is explored part by part: each is planned by what another has found, and no two can share it.
+VAIN: Final = 32
+USEFUL: Final = 4
 
 
-class Source(Protocol):
+#: After so many chunks of real code in turn that have taught something they are run one by one.
+STILL_LEARNING: Final = 3
+
+
+class SharedSearch(Protocol):
     """A search in shards. ``limit``: schedules in all, None for no bound."""
 
     limit: int | None
@@ -45,14 +56,18 @@ class Source(Protocol):
         """A shard came back: the results that count now. ``hungry``: others want to work."""
         ...
 
+    @property
+    def finished(self) -> bool: ...
+
+
+class Source(SharedSearch, Protocol):
+    """One whose rest can be kept as JSON."""
+
     def to_data(self) -> dict[str, Any]: ...
 
     def go_on(self, data: dict[str, Any], counted: int, base: Sequence[Step]) -> None:
         """From what ``to_data`` gave, with ``counted`` schedules; ``base``: see ``make_source``."""
         ...
-
-    @property
-    def finished(self) -> bool: ...
 
 
 def make_source(
@@ -90,8 +105,9 @@ class Chunks:
     def next(self, idle: bool) -> Shard | None:
         if (self.limit is not None and self._next >= self.limit) or self._failed is not None:
             return None
-        number, skip = divmod(self._next, CHUNK)
-        end = (number + 1) * CHUNK
+        chunk = self.job.chunk
+        number, skip = divmod(self._next, chunk)
+        end = (number + 1) * chunk
         if self.limit is not None:
             end = min(end, self.limit)
         shard = Shard(self.job, number, skip, end - self._next)
@@ -103,14 +119,14 @@ class Chunks:
         if result.stopped == "failure":
             self._failed = shard.number
         ready = []
-        while (one := self._late.pop(self.done // CHUNK, None)) is not None:
+        while (one := self._late.pop(self.done // self.job.chunk, None)) is not None:
             self.done += one.schedules
             ready.append(one)
             if one.stopped in ("failure", "seconds", "interrupted"):
                 self._late.clear()
                 self._next = self.done
                 break
-            if self.done % CHUNK:
+            if self.done % self.job.chunk:
                 break
         return ready
 
@@ -119,6 +135,44 @@ class Chunks:
 
     def go_on(self, data: dict[str, Any], counted: int, base: Sequence[Step]) -> None:
         self.done = self._next = int(data["done"])
+
+
+class LearningChunks(Chunks):
+    """A sampler of real code, whose schedules teach what is shared: a chunk is run with what all
+    before it have taught. Those that were given out before that was known are given out again, so
+    that it comes to the chunks one after the other. ``known``: at first, and then so far."""
+
+    def __init__(self, job: Job, limit: int | None, known: bytes) -> None:
+        super().__init__(job, limit)
+        self.known = known
+        self._learnt = 0  # chunks in turn that have taught something
+
+    def next(self, idle: bool) -> Shard | None:
+        if self._learnt >= STILL_LEARNING and not idle:
+            return None  # what would be given out is likely to be in vain
+        shard = super().next(idle)
+        if shard is not None:
+            shard.known = self.known
+        return shard
+
+    def take(self, shard: Shard, result: ShardResult, hungry: bool) -> Sequence[ShardResult]:
+        if shard.known != self.known:
+            return []
+        ready = super().take(shard, result, hungry)
+        for number, one in enumerate(ready):
+            assert one.code is not None
+            self._learnt += 1
+            if one.code.known is None:
+                self._learnt = 0
+                continue
+            self.known = one.code.known
+            for other in ready[number + 1 :]:
+                self.done -= other.schedules
+            self._late.clear()
+            self._failed = None
+            self._next = self.done
+            return ready[: number + 1]
+        return ready
 
 
 class _Systematic:
@@ -167,9 +221,12 @@ class Tree(_Systematic):
     ) -> None:
         super().__init__(job, limit, slice_)
         self.frontier = frontier
-        self._runner = runner
+        #: What runs the first executions of a part that is only planned: that cannot wait.
+        self.run: Callable[[Shard], ShardResult] = partial(run_on, runner)
         self._parts: dict[int, Part] = {}
         self._tiny = 0  # parts since the last one that was worth giving out
+        self._vain = 0  # how much more often parts were done at once than not
+        self._alone = 0  # parts in turn that were all there was to do
         self._here: list[ShardResult] = []  # made here, and not counted yet
 
     @property
@@ -186,11 +243,14 @@ class Tree(_Systematic):
             if part is not None:
                 grant = self._grant(left, idle)
                 self._parts[self._number] = part
-                # alone it comes back soon, so that the others can have a share
-                seconds = FIRST_SLICE if idle and self._slice == SLICE else self._slice
+                seconds = self._slice
+                if idle and seconds == SLICE:
+                    # alone it comes back soon, so that the others can have a share, if they can
+                    seconds = min(LONGEST_SLICE, FIRST_SLICE * 2 ** min(self._alone, 9))
+                self._alone = self._alone + 1 if idle else 0
                 return Shard(self.job, self._number, 0, grant, seconds, part.left)
             if (self._tiny >= TINY or self._slice == SLICE_HERE) and frontier.gather():
-                self._tiny = 0
+                self._tiny = TINY if self._vain >= VAIN else 0
                 continue
             if self._tiny >= TINY and not idle:
                 return None
@@ -199,13 +259,14 @@ class Tree(_Systematic):
                 return None
             count = FIRST if left is None else min(left, FIRST)
             shard = Shard(self.job, 0, count=count, part=part.left)
-            result = run_on(self._runner, shard)
+            result = self.run(shard)
             if result.stopped == "interrupted":
                 raise KeyboardInterrupt  # it is as if it were still planned
             self._granted += result.schedules
             self._back(part, result, False)
             self._here.append(result)
             self._tiny = 0 if result.left is not None else self._tiny + 1
+            self._vain = max(0, self._vain + (1 if result.left is None else -USEFUL))
             if result.stopped == "failure":
                 return None
 
@@ -215,10 +276,12 @@ class Tree(_Systematic):
 
     def take(self, shard: Shard, result: ShardResult, hungry: bool) -> Sequence[ShardResult]:
         part = self._parts.pop(shard.number)
-        self._tiny = 0
+        self._tiny = TINY if self._vain >= VAIN else 0
         self._settle(shard, result)
         frontier = self.frontier
         split = hungry and not (frontier.waiting or frontier.planned)
+        if self._vain >= VAIN:
+            split = False
         self._back(part, result, split)
         return [result, *self.run_here()]
 

@@ -88,6 +88,8 @@ class SubtreeScheduler(DporScheduler):
 
     ``outside``: (depth, sequence) for each reversal above the root. ``floor``: reversals above
     this depth are nobody's: the exploration as a whole is confined to what lies below.
+    ``strayed``: the way to the part could not be gone again: the program depends on more than its
+    schedule.
     """
 
     def __init__(
@@ -99,6 +101,7 @@ class SubtreeScheduler(DporScheduler):
         self.outside: list[tuple[int, tuple[Step, ...]]] = []
         self._reported: set[tuple[int, tuple[Step, ...]]] = set()
         self._part = part
+        self.strayed = False
         self._ran = False  # an execution was made
         self._interrupted = False
         self._taken: Node | None = None  # what the present execution has taken from its tree
@@ -116,6 +119,11 @@ class SubtreeScheduler(DporScheduler):
     def _next(self) -> bool:
         self._taken = next((tree[0] for tree in reversed(self._trees) if tree), None)
         return super()._next()
+
+    def _give_up(self, depth: int) -> None:
+        if not self._ran and depth < len(self._part.path):
+            self.strayed = True
+        super()._give_up(depth)
 
     def end(self, steps: int) -> None:
         # what was interrupted is as if it had not begun

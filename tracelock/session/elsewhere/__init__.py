@@ -1,0 +1,1 @@
+"""Real code whose schedules run in other processes: what travels there, and what comes back."""

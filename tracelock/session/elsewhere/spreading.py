@@ -1,0 +1,394 @@
+"""Searches of real code that other processes share, or that are kept in a file.
+
+The process that asked runs the first schedules, which show most of what there is to learn of the
+program. Then it lets go of it, so that its own threads are its own again, while others run chunks
+of schedules, each with what was known by then; at the end it takes the program under control again,
+with what is known now, and follows the traces of what went wrong.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final
+
+from tracelock.engine.limits import INTERRUPTED, Interrupted, TimeUp
+from tracelock.errors import LimitReached, TraceError, UsageError
+from tracelock.explore.running import Executed
+from tracelock.explore.search import FAILED, Budget, Key, Outcome, Progress, Searched, outcome_key
+from tracelock.explore.spread.checkpoint import DAMAGED, digest, rules_digest
+from tracelock.explore.spread.coordinator import spread
+from tracelock.explore.spread.relearning import Relearning
+from tracelock.explore.spread.shards import Job, Seen, Shard, ShardResult
+from tracelock.explore.spread.sources import LearningChunks, Levels, Tree, make_source
+from tracelock.instrument.account.account import Account
+from tracelock.schedulers.strategies import NUMBERED, SEEDED, TREE, strategy_named
+from tracelock.session.elsewhere.knowledge import Noticed, add_noticed, known_to, noticed_by
+from tracelock.session.elsewhere.programs import as_bytes
+from tracelock.session.elsewhere.running import CodeJob, let_go, opened, run_code_shard, run_part
+from tracelock.session.plan import Plan, Settings
+from tracelock.session.python_schedulers import LOOK_FOR
+from tracelock.session.spreading import Spreader, copied
+from tracelock.trace import Verdict
+from tracelock.trace.reading import load_trace_text
+
+if TYPE_CHECKING:
+    from tracelock.explore.spread.coordinator import Submit
+    from tracelock.session.python_host import PythonHost
+
+#: Schedules of one part.
+CHUNK: Final = 64
+#: Seconds of a search that this process makes alone, before it has others start.
+ALONE: Final = 1.0
+#: Seconds beyond the end of the search in which others have to have answered.
+PATIENCE: Final = 60.0
+
+
+class CodeSpreader(Spreader):
+    """The searches of one exploration of real code, stage by stage."""
+
+    host: PythonHost
+    run = staticmethod(run_code_shard)
+
+    def __init__(self, host: PythonHost, plan: Plan) -> None:
+        self._chance = random.getstate()
+        self._traces: dict[Key, str] = {}  # one of each way to end
+        self._followed: set[Key] = set()  # those that this process has run itself
+        self._noticed: Noticed | None = None  # in all
+        self._kept: dict[str, tuple[LearningChunks | Relearning, Searched]] = {}
+        super().__init__(host, plan)
+
+    def executions(self, strategy: str) -> int:
+        if strategy not in self._kept:
+            return self.host.executions
+        source, total = self._kept[strategy]
+        return source.executions if isinstance(source, Relearning) else total.schedules
+
+    def search(
+        self, strategy: str, budget: Budget, progress: Callable[[Progress], None] | None
+    ) -> Searched:
+        plan, host = self.plan, self.host
+        drawn = strategy_named(strategy).shards in (NUMBERED, SEEDED)
+        why = "" if drawn else self._indivisible(strategy)
+        if why:
+            host.notes += [] if not self.how.spread else [why]
+            return host.search(strategy, plan.seed or 0, plan.depth, budget, plan.every, progress)
+        host.settle()
+        host.program.aim.apply()
+        found = Searched(strategy)
+        end = None if budget.seconds is None else monotonic() + budget.seconds
+        limit = budget.schedules
+        if strategy not in self._kept:
+            source = self._source(strategy, drawn)
+            total = Searched(strategy)
+            if isinstance(source, LearningChunks) and self._resume(strategy, source, found):
+                self._go_on(source, found)
+                if found.failures() and not plan.every:
+                    found.stopped = "failure"
+        else:
+            source, total = self._kept[strategy]
+            if isinstance(source, LearningChunks):
+                source.known = known_to(host)
+            limit = None if limit is None else limit + total.schedules
+        self._kept[strategy] = source, total
+        source.limit = limit
+
+        def keep(*, now: bool = False) -> None:
+            if self.checkpoint is None or not isinstance(source, LearningChunks):
+                return
+            if now or self.checkpoint.due:
+                whole = copied(total)
+                whole.merge(copied(found))
+                self._keep(strategy, source, whole)
+
+        try:
+            if not found.stopped:
+                self._begin(source, found, end, progress, keep)
+            if not found.stopped and not source.finished:
+                self._share(source, found, end, progress, keep)
+        finally:
+            keep(now=True)
+            whole = copied(total)
+            whole.merge(copied(found))
+            self._kept[strategy] = source, whole
+        if isinstance(source, LearningChunks):
+            found.stopped = found.stopped or "schedules"
+        found.exhaustive = not found.stopped and source.exhaustive
+        if isinstance(source, Relearning) and source.lost:
+            self.host.notes.append(f"the program is not deterministic. {LOOK_FOR}")
+        self._follow(found)
+        return found
+
+    def _indivisible(self, strategy: str) -> str:
+        """Why a systematic search is that of this process alone, "" where it is not. Raises
+        UsageError where it was to be kept in a file."""
+        if self.how.checkpoint is not None and self.plan.strategy != "auto":
+            raise UsageError(
+                f"what {strategy} has left to do of real code cannot be written down: a "
+                "checkpoint is for strategies that draw schedules (auto, random, pct, pos, surw)"
+            )
+        if not self.how.spread or self.how.checkpoint is not None:
+            return f"{strategy} searched in this process alone, as it is not kept in the checkpoint"
+        if self.host.entangled and strategy_named(strategy).shards == TREE:
+            return (
+                f"{strategy} searched in this process alone: what the steps of tasks have touched "
+                "is known to the process that ran them"
+            )
+        return ""
+
+    def _source(self, strategy: str, drawn: bool) -> LearningChunks | Relearning:
+        known, job = known_to(self.host), self._job(strategy)
+        if drawn:
+            return LearningChunks(job, None, known)
+        runner = self.host.runner
+
+        def make() -> Tree | Levels:
+            made = make_source(job, None, runner, here=False)
+            assert isinstance(made, (Tree, Levels))
+            return made
+
+        return Relearning(make, known)
+
+    def _job(self, strategy: str) -> Job:
+        host, plan = self.host, self.plan
+        limits = host.settings.bounds(host.target)
+        settings = Settings(
+            host.settings.backend, strategy, plan.seed, host.settings.clock, limits=limits,
+            isolation=host.settings.isolation, interpreter=host.settings.interpreter,
+        )  # fmt: skip
+        code = CodeJob(
+            as_bytes(host.program, host.sources.digests), settings, self._chance, self.how.jobs > 1
+        )
+        return Job(
+            "", host.backend.rules.backend, strategy, plan.seed or 0, host.settings.clock, limits,
+            every=plan.every, depth=plan.depth, chunk=CHUNK, code=code,
+        )  # fmt: skip
+
+    def _begin(
+        self, source: LearningChunks | Relearning, found: Searched, end: float | None,
+        progress: Callable[[Progress], None] | None, keep: Callable[[], None],
+    ) -> None:  # fmt: skip
+        """The first parts, in this process."""
+        host, begun = self.host, monotonic()
+        alone = ALONE if self.how.jobs > 1 else 0.0 if self.how.spread else float("inf")
+
+        def tell(at: Progress) -> None:
+            if progress is not None:
+                count = found.schedules + at.schedules
+                progress(replace(at, schedules=count, seconds=monotonic() - begun))
+
+        def run(shard: Shard) -> ShardResult:
+            return run_part(host, shard, host.isolation.here(tell))
+
+        if isinstance(source, Relearning):
+            source.run_by(run)
+        while not found.stopped and monotonic() < begun + alone:
+            shard = source.next(True)
+            if isinstance(source, Relearning):
+                for one in source.run_here():
+                    self._count(found, one)
+            if shard is None or found.stopped:
+                if not found.stopped and not source.finished:
+                    found.stopped = "schedules"  # that is the bound
+                return
+            if end is not None:
+                left = max(0.001, end - monotonic())
+                shard = replace(shard, seconds=min(left, shard.seconds or left))
+            for one in source.take(shard, run(shard), False):
+                self._count(found, one)
+            if end is not None and monotonic() > end:
+                found.stopped = "seconds"
+            keep()
+
+    def _count(self, found: Searched, result: ShardResult) -> None:
+        """Take in what came of a chunk that this process has run."""
+        assert result.code is not None
+        self._hear(result)
+        self._sum(result)
+        for seen in result.seen:
+            known = found.outcomes.get(seen.key)
+            if known is not None:
+                known.count += seen.count
+                continue
+            assert seen.executed is not None
+            place = found.schedules + seen.schedule
+            found.outcomes[seen.key] = Outcome.of(seen.executed, seen.count, place)
+            self._followed.add(seen.key)
+            if seen.trace is not None:
+                self._traces.setdefault(seen.key, seen.trace)
+        found.schedules += result.schedules
+        if result.stopped not in ("", "schedules", "seconds"):
+            found.stopped = result.stopped
+        if result.code.noticed.stuck:
+            found.stopped = "stuck"
+
+    def _share(
+        self, source: LearningChunks | Relearning, found: Searched, end: float | None,
+        progress: Callable[[Progress], None] | None, keep: Callable[[], None],
+    ) -> None:  # fmt: skip
+        """The other chunks, in other processes."""
+        heard: list[ShardResult] = []
+
+        def hear(result: ShardResult) -> None:
+            heard.append(result)
+            self._sum(result)
+
+        def add(result: ShardResult, seen: Seen) -> None:
+            verdict = seen.verdict
+            assert verdict is not None
+            executed = seen.executed or Executed(seen.picks, [], verdict, 0)
+            if seen.trace is not None:
+                self._traces.setdefault(seen.key, seen.trace)
+            place = found.schedules + seen.schedule
+            found.outcomes[seen.key] = Outcome.of(executed, seen.count, place)
+
+        budget = Budget(None, None if end is None else max(0.001, end - monotonic()))
+        with self._elsewhere(source), self._workers(found, progress, False) as (
+            submit, width, renew,
+        ):  # fmt: skip
+            if isinstance(source, Relearning):
+                source.run_by(partial(_at_once, submit, renew, end))
+            spread(
+                source, found, self.host.runner, submit, budget, width=width,
+                every=self.plan.every, progress=progress, renew=renew, add=add, hear=hear,
+                keep=keep,
+            )  # fmt: skip
+        for result in heard:
+            self._hear(result)
+
+    def _hear(self, result: ShardResult | None) -> None:
+        """Take in what was noticed of the program besides, with this process in control of it; None
+        for all that a checkpoint says."""
+        if result is None:
+            if self._noticed is not None:
+                add_noticed(self.host, self._noticed)
+            return
+        assert result.code is not None
+        add_noticed(self.host, result.code.noticed)
+        notes = self.host.notes
+        notes += [note for note in result.code.notes if note not in notes]
+
+    def _sum(self, result: ShardResult) -> None:
+        """Keep what was noticed, for a checkpoint."""
+        assert result.code is not None
+        if self._noticed is None:
+            self._noticed = Noticed(Account(result.code.noticed.account.noun))
+        self._noticed.add(result.code.noticed)
+
+    @contextmanager
+    def _elsewhere(self, source: LearningChunks | Relearning) -> Iterator[None]:
+        """While this is entered the program is not under control here. Afterwards there is another
+        ``host``, which knows what is known by then."""
+        before = self.host
+        noticed = noticed_by(before)
+        before.close()
+        try:
+            yield
+        finally:
+            let_go()  # an executor may run parts in this process
+            self.host = host = opened(before.target, before.settings, source.known)
+            bounds = before.backend.bounds
+            host.backend.bounds.deadline = bounds.deadline
+            if bounds.why(0.0) == INTERRUPTED:
+                host.backend.bounds.interrupted()
+            host.notes = before.notes
+            host.executions = before.executions
+            add_noticed(host, noticed)
+
+    def _follow(self, found: Searched) -> None:
+        """Run here what others have found."""
+        host = self.host
+        for key, outcome in found.outcomes.items():
+            text = self._traces.get(key)
+            if text is None or key in self._followed:
+                continue
+            self._followed.add(key)
+            try:
+                executed = host.retrace(load_trace_text(text, "the trace of another process"))
+            except (Interrupted, TimeUp):
+                continue
+            if executed is not None and outcome_key(executed.verdict) == key:
+                outcome.first = executed
+            elif outcome.kind in FAILED:
+                host.notes.append(
+                    "the program is not deterministic: what went wrong in another process did not "
+                    f"do so here. {LOOK_FOR}"
+                )
+
+    def _go_on(self, source: LearningChunks, found: Searched) -> None:
+        """Have the program under control with what a checkpoint says is known of it."""
+        assert self.checkpoint is not None
+        try:
+            with self._elsewhere(source):
+                pass
+            self._hear(None)
+        except DAMAGED as error:
+            raise self.checkpoint.damaged(error) from error
+        self._follow(found)
+
+    # --- kept in a file ----------------------------------------------------------------------
+    def identity(self) -> dict[str, Any]:
+        host = self.host
+        settings = host.settings
+        data = host.program.to_data(dict(host.sources.digests), {})
+        return {
+            "scenario": digest([data, settings.isolation, settings.interpreter]),
+            "name": host.target.name, "backend": settings.backend,
+            "rules": rules_digest(host.backend.rules), "clock": settings.clock,
+            "steps": settings.bounds(host.target).steps, "engine": "real",
+        }  # fmt: skip
+
+    def _keep(self, strategy: str, source: LearningChunks, found: Searched) -> None:
+        assert self.checkpoint is not None
+        self.checkpoint.put(strategy, {
+            "schedules": found.schedules, "done": source.done, "known": json.loads(source.known),
+            "outcomes": [
+                [self._traces.get(key), one.kind, one.message, one.count, one.schedule]
+                for key, one in found.outcomes.items()
+            ],
+            "noticed": None if self._noticed is None else self._noticed.to_data(),
+        })  # fmt: skip
+
+    def _resume(self, strategy: str, source: LearningChunks, found: Searched) -> bool:
+        """Go on where the checkpoint says, if it says anything."""
+        checkpoint = self.checkpoint
+        kept = None if checkpoint is None else checkpoint.stages.get(strategy)
+        if checkpoint is None or kept is None:
+            return False
+        try:
+            for text, kind, message, count, schedule in kept["outcomes"]:
+                verdict = Verdict(str(kind), message=str(message))
+                if text is not None:
+                    verdict = load_trace_text(text, checkpoint.path).verdict
+                    self._traces[outcome_key(verdict)] = text
+                executed, key = Executed([], [], verdict, 0), outcome_key(verdict)
+                found.outcomes[key] = Outcome.of(executed, int(count), int(schedule))
+            found.schedules = source.done = source._next = int(kept["done"])
+            source.known = json.dumps(kept["known"]).encode()
+            if kept["noticed"] is not None:
+                self._noticed = Noticed.from_data(kept["noticed"])
+        except (*DAMAGED, TraceError) as error:
+            raise checkpoint.damaged(error) from error
+        self.resumed = True
+        return True
+
+
+def _at_once(
+    submit: Submit, renew: Callable[[], None], end: float | None, shard: Shard
+) -> ShardResult:
+    """Have a few schedules run elsewhere, and wait for that. Raises LimitReached where nobody does
+    so, long after ``end`` (on the monotonic clock)."""
+    patience = max(end or 0.0, monotonic()) + PATIENCE
+    while True:
+        try:
+            return submit(shard).result(timeout=max(0.1, patience - monotonic()))
+        except BrokenExecutor:
+            renew()
+        except TimeoutError as error:
+            raise LimitReached("the processes that share the search do not answer") from error
