@@ -68,7 +68,7 @@ INNER: dict[str, set[str]] = {
     "instrument/invariants": set(),
     "instrument/isolation": {"account", "processes", "rewrite"},
     "instrument/loops": {"scanning", "threads"},
-    "instrument/processes": {"files", "threads"},
+    "instrument/processes": {"account", "files", "threads"},
     "instrument/rewrite": {"accesses"},
     "instrument/scanning": {"accesses", "processes", "rewrite"},
     "instrument/state": {"threads"},

@@ -169,6 +169,9 @@ def make_known(host: PythonHost, known: bytes) -> None:
 def noticed_by(host: PythonHost) -> Noticed:
     """What a host has noticed since this was asked for last."""
     backend, hub = host.backend, host.backend.hub
+    if hub.invariants.any:  # registered by the code; what they read does not travel
+        told = "what an invariant reads is not told to the other parts of a shared search"
+        host.account.unseen.setdefault("tracelock.always", told)
     counts = {name: dict(getattr(backend, name)) for name in _COUNTED}
     taken = Noticed(
         host.account, backend.ran, backend.starved, counts,

@@ -14,7 +14,7 @@ from tracelock.errors import TracelockError, UsageError
 from tracelock.instrument.program import PythonProgram
 
 #: The fields of a program that are made from the others.
-_MADE: Final = frozenset({"layout", "outcome", "aim", "always", "finally_"})
+_MADE: Final = frozenset({"layout", "outcome", "aim", "always", "finally_", "watched"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,11 @@ def as_bytes(program: PythonProgram, sources: dict[str, str]) -> ProgramAsBytes:
     Raises UsageError, with the way out, where a function has no name that it can be imported by:
     code that is in no module that others can import could not be looked into there.
     """
+    if program.invariants:
+        raise UsageError(
+            "invariants between steps (always) are looked at in one process: leave out --jobs, "
+            "--dask and --checkpoint, or the invariants"
+        )
     if "pytest" in program.source:
         raise UsageError("a test of pytest is explored in one process: its fixtures are there")
     names = [one.name for one in fields(program) if one.name not in _MADE]
