@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from tracelock.ops import Layout, Op, Value
+from tracelock.ops import SLEEP, Layout, Op, Value
 
 if TYPE_CHECKING:
     from tracelock.objects import Model, Rules
@@ -239,3 +239,11 @@ class Wrapper(Scheduler):
     estimate = _of_inner("estimate")
     drawn = _of_inner("drawn")
     describe = _of_inner("describe")
+
+
+def busy(choice: Choice) -> int:
+    """The first that does not only let time pass: a loop's timers may do that for ever."""
+    for worker in choice.options:
+        if choice.pending[worker].kind != SLEEP:  # type: ignore[union-attr]
+            return worker
+    return choice.options[0]

@@ -16,11 +16,10 @@ from tracelock.explore.search import FAILED, Budget, Outcome, Progress, Searched
 from tracelock.schedulers.base import Scheduler
 from tracelock.schedulers.strategies import STRATEGIES
 from tracelock.session.explored import DistinctEnding, Explored, but_unchecked, summarise
-from tracelock.session.host import Opened, run_once
+from tracelock.session.host import Opened, own_order
 from tracelock.session.interpreters.preferring import prefer
 from tracelock.session.interpreters.which import called, mark
 from tracelock.session.plan import Plan
-from tracelock.session.python_schedulers import chosen_in
 from tracelock.session.replaying import follow
 from tracelock.session.spreading import below
 from tracelock.session.target import Target
@@ -368,7 +367,7 @@ class Exploration(Opened):
                     explored.confirmed[self.plan.backend] = self.confirm(trace)
                 if self.host.own_name:
                     missing = f"whether {self.host.own_name} reaches this too was not tried"
-                    self.host.notes += self._own_order(trace)
+                    self.host.notes += own_order(self.host, trace)
             except (TimeUp, Interrupted) as over:
                 self._cut_short(missing, over)
 
@@ -429,21 +428,3 @@ class Exploration(Opened):
                 self.host.notes.append(self.host.not_confirmed(str(why), number + 1, times))
                 return f"{number}/{times}"
         return f"{times}/{times}"
-
-    def _own_order(self, trace: Trace) -> list[str]:
-        """Whether a loop that goes on in its own order fails like that too, in one sentence;
-        nothing where threads have a choice besides, for which it has no order."""
-        host = self.host
-        injected = sum(event.op == "cancelled" for event in trace.events)
-        for scheduler in host.own_orders(injected):
-            scheduler.values = chosen_in(trace)
-            verdict = run_once(host, scheduler, clock="virtual")
-            if (verdict.kind, verdict.failure) == (trace.verdict.kind, trace.verdict.failure):
-                return [f"{host.own_name} reaches this too"]
-            if scheduler.threads:
-                return []
-        more = " with the same cancellations elsewhere" if injected else ""
-        return [
-            f"{host.own_name}{more} does not reach this: it takes other timing, a task that "
-            "goes on later than it could (after input or output, or slow work of another)"
-        ]

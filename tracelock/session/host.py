@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from tracelock.schedulers.base import Scheduler
 from tracelock.session.plan import Plan, Settings, make_scheduler
+from tracelock.session.python_schedulers import chosen_in
 from tracelock.session.target import Target
 from tracelock.trace import Trace, Verdict
 
@@ -257,3 +258,21 @@ def run_once(host: Host, scheduler: Scheduler, clock: str | None = None) -> Verd
     """How the next schedule of ``scheduler`` ends."""
     runner = host.runner if clock is None else host.runner.with_clock(clock)
     return runner.verdict(runner.run(scheduler, lambda _: True))
+
+
+def own_order(host: Host, trace: Trace) -> list[str]:
+    """Whether a loop that goes on in its own order fails like that too, in one sentence;
+    nothing where threads have a choice besides, for which it has no order."""
+    injected = sum(event.op == "cancelled" for event in trace.events)
+    for scheduler in host.own_orders(injected):
+        scheduler.values = chosen_in(trace)
+        verdict = run_once(host, scheduler, clock="virtual")
+        if (verdict.kind, verdict.failure) == (trace.verdict.kind, trace.verdict.failure):
+            return [f"{host.own_name} reaches this too"]
+        if scheduler.threads:
+            return []
+    more = " with the same cancellations elsewhere" if injected else ""
+    return [
+        f"{host.own_name}{more} does not reach this: it takes other timing, a task that "
+        "goes on later than it could (after input or output, or slow work of another)"
+    ]

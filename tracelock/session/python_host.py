@@ -36,10 +36,11 @@ from tracelock.session.host import Host, OnProgress, run_once
 from tracelock.session.interpreters.which import Interpreted
 from tracelock.session.looking import Looking
 from tracelock.session.plan import Settings
-from tracelock.session.python_remarks import remarks_of, withheld_of
+from tracelock.session.python_remarks import chance_of, remarks_of, withheld_of
 from tracelock.session.python_runner import PythonRunner
 from tracelock.session.python_schedulers import (
     LOOK_FOR,
+    NOT_AGAIN,
     Restarting,
     difference,
     no_choice,
@@ -358,8 +359,8 @@ class PythonHost(Interpreted, Host):
         make, names = partial(self.scheduler, strategy, seed, depth), self.names
         names.apply_pending()
         learners = (self.program.aim, self.backend.hub.invariants)
-        for one in learners:
-            one.apply()
+        self.program.aim.apply()
+        self.backend.hub.invariants.apply()
         scheduler = make()
         if not scheduler.systematic:
             scheduler = self.injecting(scheduler, seed)
@@ -380,18 +381,12 @@ class PythonHost(Interpreted, Host):
         if found.exhaustive and (names.pending or any(one.pending for one in learners)):
             found.exhaustive = False
         if isinstance(scheduler, Restarting) and scheduler.lost and not self.notes:
-            self.notes.append(
-                "the program is not deterministic: a worker that went on at some point could not "
-                "do so again after the same steps"
-            )
+            self.notes.append(f"the program is not deterministic: {NOT_AGAIN}")
         self.executions = scheduler.executions
         return found
 
     def qualify(self, found: Searched) -> None:
-        if self.backend.afresh.drew:  # one sequence of numbers was tried
-            self.account.chance.add("random")
-        if any("not deterministic" in note for note in self.notes):
-            self.account.chance.add("what it does twice in one schedule")
+        self.account.chance |= chance_of(self.backend, self.notes)
         if found.exhaustive and self.backend.cut_daemons:
             self.notes.append(
                 "daemon threads were cut off when the others had ended: what they would have done "

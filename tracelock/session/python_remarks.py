@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tracelock.instrument.account.account import listed
 
 if TYPE_CHECKING:
     from tracelock.instrument.backend import PythonBackend
+
+
+def chance_of(backend: PythonBackend, notes: Sequence[str]) -> set[str]:
+    """What differs from run to run, of what is noticed in the end."""
+    found = {"random"} if backend.afresh.drew else set()  # one sequence of numbers was tried
+    if any("not deterministic" in note for note in notes):
+        found.add("what it does twice in one schedule")
+    return found
 
 
 def remarks_of(backend: PythonBackend) -> list[str]:

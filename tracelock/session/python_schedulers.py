@@ -131,6 +131,8 @@ def chosen_in(trace: Trace) -> dict[int, list[int]]:
     return found
 
 
+#: What a systematic search has met of such a program.
+NOT_AGAIN = "a worker that went on at some point could not do so again after the same steps"
 #: What makes a program depend on more than its schedule.
 LOOK_FOR = (
     "Look for unseeded random numbers, the wall clock, the order of a set or of ids, or state that "

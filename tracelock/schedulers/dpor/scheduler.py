@@ -29,10 +29,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from tracelock.ops import CHECKPOINT, JOIN, SLEEP, Op
-from tracelock.schedulers.base import OPTION, WORKER, Choice, Entry, Run, Scheduler
+from tracelock.ops import CHECKPOINT, JOIN, Op
+from tracelock.schedulers.base import OPTION, WORKER, Choice, Entry, Run, Scheduler, busy
 from tracelock.schedulers.dpor.happens import History
-from tracelock.schedulers.dpor.wakeup import Node, Step, agree, insert, leftmost, place
+from tracelock.schedulers.dpor.wakeup import Node, Step, agree, insert, leftmost, place, share_done
 
 Sleep = Sequence[Step]
 
@@ -42,7 +42,6 @@ class DporScheduler(Scheduler):
 
     ``watched``: for each condition that is checked between steps, the numbers of its variables:
     writes of them are then not commuted.
-
     ``redundant``: executions that turned out to repeat others, as ``cut`` says of the last one.
     """
 
@@ -145,7 +144,7 @@ class DporScheduler(Scheduler):
         else:
             worker = choice.current
             if worker not in options:
-                worker = _busy(choice)
+                worker = busy(choice)
             elif choice.pending[worker].kind == CHECKPOINT and len(options) > 1:  # type: ignore[union-attr]
                 worker = options[options[0] == worker]  # who spins should let others on
         if self._blocks:
@@ -428,23 +427,6 @@ class DporScheduler(Scheduler):
         return self._steps if self._begun else (), self._sleeps
 
     def estimate(self) -> float:
-        """How much of the tree is done, from 0 to 1: a guess by the branches seen so far, every
-        branch of a point counting alike (Knuth, "Estimating the efficiency of backtrack programs",
-        1975)."""
-        if self.finished:
-            return 1.0
-        share = 0.0
-        weight = 1.0
-        for done, tree in zip(self._done, self._trees, strict=True):
-            branches = done + 1 + len(tree)
-            share += weight * done / branches
-            weight /= branches
-        return min(share, 1.0)
-
-
-def _busy(choice: Choice) -> int:
-    """The first that does not only let time pass: a loop's timers may do that for ever."""
-    for worker in choice.options:
-        if choice.pending[worker].kind != SLEEP:  # type: ignore[union-attr]
-            return worker
-    return choice.options[0]
+        """How much of the tree is done, from 0 to 1: see ``share_done``."""
+        points = ((n, n + 1 + len(tree)) for n, tree in zip(self._done, self._trees, strict=True))
+        return 1.0 if self.finished else share_done(points)

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from tracelock.schedulers.base import WORKER, Choice, Run, Scheduler, Wrapper
 from tracelock.schedulers.dpor.scheduler import DporScheduler
 from tracelock.schedulers.dpor.task_steps import TaskHistory, TaskStep, commute
+from tracelock.schedulers.dpor.wakeup import share_done
 
 
 @dataclass(slots=True, eq=False)
@@ -141,14 +142,8 @@ class StepScheduler(Scheduler):
 
     def estimate(self) -> float:
         """As ``DporScheduler.estimate`` has it."""
-        if self.finished:
-            return 1.0
-        share, weight = 0.0, 1.0
-        for point in self._points:
-            branches = max(1, len(point.wanted))
-            share += weight * max(0, len(point.tried) - 1) / branches
-            weight /= branches
-        return min(share, 1.0)
+        points = [(max(0, len(one.tried) - 1), max(1, len(one.wanted))) for one in self._points]
+        return 1.0 if self.finished else share_done(points)
 
 
 def _next(workers: Sequence[int], current: int) -> int:

@@ -8,7 +8,7 @@ which none makes another superfluous.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 #: One transition of one worker: the worker, its data choices (a prefix of them where they are not
@@ -90,3 +90,14 @@ def insert(children: list[Node], sequence: list[Step]) -> bool:
         children = child.children
         if not sequence or not children:
             return False
+
+
+def share_done(points: Iterable[tuple[int, int]]) -> float:
+    """How much of a tree is done, from 0 to 1: a guess by the branches seen so far, every branch of
+    a point counting alike (Knuth, "Estimating the efficiency of backtrack programs", 1975).
+    ``points``: along the last path, how many branches are done and how many there are."""
+    share, weight = 0.0, 1.0
+    for done, branches in points:
+        share += weight * done / branches
+        weight /= branches
+    return min(share, 1.0)
