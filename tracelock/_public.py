@@ -21,6 +21,8 @@ from tracelock.errors import (
     ScenarioError as ScenarioError, TraceError as TraceError, TracelockError as TracelockError,
     UnsupportedError as UnsupportedError, UsageError as UsageError,
 )  # fmt: skip
+from tracelock.history.marking import linearizable as linearizable
+from tracelock.history.recording import History as History
 from tracelock.instrument.loops.aim import cancellable as cancellable
 from tracelock.report.render import render_report as render_report
 from tracelock.scenario.language.jsonschema import scenario_schema as scenario_schema

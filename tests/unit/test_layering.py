@@ -21,7 +21,7 @@ PACKAGE = ROOT / "tracelock"
 #: The floors of the house, the ground floor first. A room imports from lower floors only.
 FLOORS = (
     ("errors", "interpreter"),
-    ("ops",),
+    ("ops", "history"),
     ("objects", "scenario", "trace"),
     ("schedulers", "names"),
     ("engine", "analysis"),
@@ -60,6 +60,7 @@ INNER: dict[str, set[str]] = {
     "explore/spread": set(),
     "explore/states": set(),
     "export/forced": set(),
+    "history/models": set(),
     "instrument/accesses": {"rewrite"},
     "instrument/account": set(),
     "instrument/files": set(),

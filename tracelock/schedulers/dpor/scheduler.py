@@ -31,7 +31,7 @@ from typing import Any
 
 from tracelock.ops import CHECKPOINT, JOIN, SLEEP, Op
 from tracelock.schedulers.base import WORKER, Choice, Entry, Run, Scheduler
-from tracelock.schedulers.dpor.happens import History
+from tracelock.schedulers.dpor.happens import HappensBefore
 from tracelock.schedulers.dpor.wakeup import Node, Step, agree, insert, leftmost, place
 
 Sleep = Sequence[Step]
@@ -55,7 +55,7 @@ class DporScheduler(Scheduler):
         self._begun = False
         self._planned = False  # the next execution is
         self._kept: list[Sleep] = []  # of a part: what sleeps at first, by depth
-        self._history: History
+        self._history: HappensBefore
         self._steps: list[Step]
         self._cooperative = False
         self._blocks = False  # a transition may be of several events
@@ -81,7 +81,7 @@ class DporScheduler(Scheduler):
         if hasattr(self, "_history"):
             self._history.run = self._history.prints.run = run
         else:
-            self._history = History(run, self.watched)
+            self._history = HappensBefore(run, self.watched)
             self._steps = self._history.steps
             self._cooperative = self._history.cooperative
             self._blocks = self._cooperative or self._history.blocks
