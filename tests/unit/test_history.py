@@ -124,6 +124,25 @@ def test_a_stale_read_of_a_register() -> None:
     assert verdict([write, first, second], models.RegisterSpec(0)) == "linearizable"
 
 
+def test_the_registers_of_porcupine() -> None:
+    """The histories of ``TestRegisterModel`` and ``TestZeroDuration`` of Porcupine's tests, which
+    has them from a quiz (MIT 6.824, 2017, question VII)."""
+
+    def read(worker: str, value: int, start: int, end: int) -> Operation:
+        return op(worker, "read", (), R, value, start, end)
+
+    right, wrong = ("linearizable", "not linearizable")
+    first, second = (op("0", "write", (n,), R, None, 0, 100) for n in (100, 200))
+    cases = [
+        ([first, read("1", 100, 25, 75), read("2", 0, 30, 60)], right),
+        ([second, read("1", 200, 10, 30), read("2", 0, 40, 90)], wrong),
+        ([first, read("1", 100, 25, 75), read("2", 0, 30, 30), read("3", 0, 30, 30)], right),
+        ([second, read("1", 200, 10, 10), read("2", 200, 10, 10), read("3", 0, 40, 90)], wrong),
+    ]
+    for history, expected in cases:
+        assert verdict(history, models.RegisterSpec(0)) == expected
+
+
 # --- calls that do not end as others do --------------------------------------------------------
 def test_pending_and_cancelled_calls_took_effect_or_did_not() -> None:
     for ending, end in ((P, None), (C, 2)):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
+import queue
 import threading
 from collections.abc import Awaitable, Iterable, Iterator
 from dataclasses import replace
@@ -28,6 +30,10 @@ if TYPE_CHECKING:
     from tracelock.history.models.base import Sequential
 
 
+#: The class of queues under control.
+_PYTHONS: Final[Any] = queue._PySimpleQueue  # type: ignore[attr-defined]
+
+
 class History:
     """The calls of a run and what came back, in the order of these events.
 
@@ -39,13 +45,19 @@ class History:
         result = history.check(models.QueueSpec(maxsize=1))
         assert result.verdict == "linearizable", result
 
-    An event is kept by one ``list.append``, after a call has begun to be made and before its result
-    is handed on, so that what is recorded as one after the other was. It may be used by any number
-    of threads and tasks, with and without control of their schedule.
+    An event is put into a queue before a call is made, and after it has returned, so that what is
+    recorded as one after the other was. It may be used by any number of threads and tasks, with and
+    without control of their schedule. Under control the queue is too, and a search that is
+    exhaustive tries every order of calls and returns, not only those in which the calls meet in
+    what they share. Make a history where the object is made, in the test or its setup, or ``clear``
+    it there.
     """
 
     def __init__(self) -> None:
-        #: Calls and returns: (True, operation) and (False, operation).
+        #: Calls and returns: (True, operation) and (False, operation). They come by way of a queue
+        #: and not of a list, whose appends no search of real code would see: of two calls that
+        #: share nothing it would try one order only, and there may be none that explains the other.
+        self._line: queue.SimpleQueue[tuple[bool, Operation]] = queue.SimpleQueue()
         self._events: list[tuple[bool, Operation]] = []
 
     # --- recording ---------------------------------------------------------------------------
@@ -53,7 +65,7 @@ class History:
         """A call begins. ``worker``: who makes it (None: the task or thread that runs)."""
         given = {key: snapshot(one) for key, one in kwargs.items()}
         operation = Operation(worker or current_worker(), name, snapshot(args), given)
-        self._events.append((True, operation))
+        self._put((True, operation))
         return operation
 
     def returned(self, operation: Operation, value: Any = None) -> None:
@@ -72,7 +84,7 @@ class History:
         if operation.ending != PENDING:
             raise UsageError(f"{operation.call} has ended already: it {operation.ending}")
         operation.ending, operation.value = ending, snapshot(value)
-        self._events.append((False, operation))
+        self._put((False, operation))
 
     def call(self, target: Any, name: str, /, *args: Any, **kwargs: Any) -> Any:
         """Call the method ``name`` of ``target``, and record it. What is returned by a coroutine
@@ -127,14 +139,30 @@ class History:
 
     def clear(self) -> None:
         """Forget all that was recorded."""
-        self._events.clear()
+        self._line = queue.SimpleQueue()
+        self._events = []
+
+    def _put(self, event: tuple[bool, Operation]) -> None:
+        """Keep an event. A history that was made before control began goes on with a queue of now:
+        under control that is one written in Python, and what makes it is no class."""
+        if not isinstance(queue.SimpleQueue, type) and not isinstance(self._line, _PYTHONS):
+            self._received()
+            self._line = queue.SimpleQueue()
+        self._line.put(event)
+
+    def _received(self) -> list[tuple[bool, Operation]]:
+        """The events so far."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._events.append(self._line.get_nowait())
+        return self._events
 
     # --- what was recorded -------------------------------------------------------------------
     @property
     def operations(self) -> list[Operation]:
         """The calls in the order of their beginning, with the places of both of their events."""
         found: list[Operation] = []
-        for place, (begins, operation) in enumerate(list(self._events)):
+        for place, (begins, operation) in enumerate(self._received()):
             if begins:
                 operation.start, operation.end = place, None
                 found.append(operation)
