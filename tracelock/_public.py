@@ -11,6 +11,9 @@ from tracelock.analysis.findings import Finding as Finding
 from tracelock.atomicity import (
     Atomicity as Atomicity, atomic as atomic,
 )  # fmt: skip
+from tracelock.audit import (
+    Audited as Audited, audit as audit,
+)  # fmt: skip
 from tracelock.compare import (
     Comparison as Comparison, compare as compare,
 )  # fmt: skip

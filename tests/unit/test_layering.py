@@ -28,7 +28,7 @@ FLOORS = (
     ("backends", "instrument", "report", "export"),
     ("explore",),
     ("session", "testing"),
-    ("compare", "atomicity", "debugger"),
+    ("compare", "atomicity", "debugger", "audit"),
     ("cli", "pytest_plugin"),
     ("__main__", "_public"),
 )
@@ -52,6 +52,7 @@ INNER: dict[str, set[str]] = {
     "backends/processes": set(),
     "backends/tasks": set(),
     "backends/threads": set(),
+    "cli/asking": set(),
     "cli/learning": {"usage"},
     "cli/usage": {"learning"},
     "debugger/dap": set(),
