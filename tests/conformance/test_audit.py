@@ -96,6 +96,10 @@ def test_contracts_and_what_is_ignored() -> None:
     unsafe = audited("StackWrong", methods=["pop", "push"], contract={"pop": "unsafe"})
     assert [one.verdict for one in unsafe.cells] == ["skipped", "skipped", "verified"]
     assert unsafe.verdict == "passed"
+    (alone,) = audited("StackWrong", methods=["pop"]).cells  # nothing is ever in it
+    assert alone.verdict == "verified"
+    (filled,) = audited("StackWrong", methods=["pop"], before=["push"]).cells
+    assert filled.verdict == "failed" and filled.client.startswith("push(")
     lost = audited("CounterWrong", methods=["increment"], contract="no-crash")
     assert lost.verdict == "verified"
     crash = audited("StackWrong", methods=["pop", "push"], contract="no-crash")

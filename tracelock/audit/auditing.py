@@ -16,7 +16,7 @@ from tracelock.audit.judging import Anomaly, Contracts, Judge
 from tracelock.audit.matrix import FAILED, PASSED, SKIPPED, UNFINISHED, VERIFIED, AuditCell, Audited
 from tracelock.audit.planning import AuditPlan, Planner
 from tracelock.audit.program import explored_program, program_text
-from tracelock.audit.reading import AuditedClass, MethodCall, calls_of, constructor
+from tracelock.audit.reading import AuditedClass, MethodCall, calls_of, constructor, is_named
 from tracelock.audit.source import imported, module_text
 from tracelock.audit.subjects import modules_of, strategies_of, subject_of, try_init
 from tracelock.errors import TracelockError, UsageError
@@ -37,7 +37,7 @@ _PLANNING: Final = 0.25
 _OPENING: Final = 0.05
 _PAIRS: Final = 0.85
 #: So much more may be spent on programs of anomalies; those of other kinds come first.
-_AFTERWARDS: Final = 0.5
+_AFTERWARDS: Final = 1.0
 #: Seconds for the program of an anomaly.
 _PROGRAM: Final = 5.0
 #: Variants of a call that are set beside those of another one.
@@ -52,6 +52,7 @@ Progress = Callable[[int, int, int], None]
 
 def audit(
     cls: type | str, *, init: str | None = None, methods: Sequence[str] | None = None,
+    before: Sequence[str] = (),
     calls: int = _CALLS, workers: int = 2, contract: str | Mapping[str, str] = "linearizable",
     ignore: Iterable[str] = (), strategies: Mapping[str, Any] | None = None,
     invariant: str | None = None, instrument: Sequence[str] = (), interpreter: str | None = None,
@@ -69,14 +70,15 @@ def audit(
 
     ``init``: the text that makes an object, with the names of the module (``"LRU(2)"``); needed
     where nothing is known of an argument. ``methods``: those to look at (all public ones, and
-    operators such as ``len``, ``in``, ``iter``). ``contract``: what is promised, one word of
+    operators such as ``len``, ``in``, ``iter``); no others are called but those of ``before``,
+    which may lead to the states to begin in. ``contract``: what is promised, one word of
     ``tracelock.history.contracts`` or one for each method. ``ignore``: names of fields and keys of
     results that are not compared (hit counts, times). ``strategies``: for a parameter, ``key`` or
     ``get.key``, the text of a list of values, a list, or a strategy of Hypothesis. ``invariant``:
     an expression about ``it`` that has to hold in the end as it does one call after the other.
     ``instrument``: further modules to look into, besides that of the class and its bases.
     ``interpreter``: see ``tracelock.explore``. ``seconds``: for all clients (programs of anomalies
-    take up to half of it besides), ``schedules``: of each client. ``folder``: where programs of
+    may take as much again), ``schedules``: of each client. ``folder``: where programs of
     anomalies are written (None: nowhere, and there is no trace of them). ``progress``: called with
     the clients done, those there are, and the anomalies.
 
@@ -91,8 +93,10 @@ def audit(
     subject = subject_of(cls, init, given)
     subject.init = init or constructor(subject.cls, texts)
     try_init(subject)
-    found, missing = calls_of(subject, methods, texts)
-    if not found:
+    wanted = None if methods is None else [*methods, *before]
+    found, missing = calls_of(subject, wanted, texts)
+    rows = [one for one in found if methods is None or is_named(one, methods)]
+    if not rows:
         raise UsageError(f"{subject.name} has no method that can be called: {missing}")
     checks = [] if invariant is None else [MethodCall("invariant", f"bool({invariant})")]
     every = [step for listed_ in found.values() for one in listed_ for step in one.steps]
@@ -102,7 +106,7 @@ def audit(
         Contracts(contract), tuple(ignore), seconds, schedules, interpreter or "", folder,
         monotonic(), random.Random(seed), progress,
     )  # fmt: skip
-    audited = Audited(subject.name, subject.init, list(found), missing=missing)
+    audited = Audited(subject.name, subject.init, rows, missing=missing)
     with tempfile.TemporaryDirectory(prefix="tracelock-audit-") as place:
         text = module_text(subject, [*every, *checks], ignore)
         with imported(place, name, text) as module:
@@ -185,12 +189,12 @@ class _Going:
             )
         planner = Planner(self.bench, options.until(_PLANNING), self.module.numbered)
         self.plan = planner.plan(self.calls)
-        for name in [one for one, listed_ in self.calls.items() if not listed_]:
-            del self.calls[name]
+        for name in [one for one in self.audited.methods if not self.calls[one]]:
             self.audited.methods.remove(name)
             self.audited.missing[name] = (
                 f"each call raises TypeError: give its arguments by --strategy {name}.NAME=EXPR"
             )
+        self.calls = {name: self.calls[name] for name in self.audited.methods}
         options.contracts = Contracts(options.contracts._given, self.plan.reads)
         self.plan.after = (*self.plan.after, *self.checks)
         self.audited.states = ["; ".join(map(str, one)) for one in self.plan.states]

@@ -98,7 +98,7 @@ def calls_of(
                 f"{subject.name} has no public method {unknown[0]!r}: it has "
                 f"{', '.join(sorted(SHOWN.get(one, one) for one in names))}"
             )
-        names = [one for one in names if one in methods or SHOWN.get(one, one) in methods]
+        names = [one for one in names if is_named(SHOWN.get(one, one), methods)]
     found: dict[str, list[MethodCall]] = {}
     missing: dict[str, str] = {}
     for name in names:
@@ -115,6 +115,11 @@ def calls_of(
             continue
         found[row] = calls
     return found, missing
+
+
+def is_named(row: str, methods: Sequence[str]) -> bool:
+    """Whether a row of the matrix is one of these, by what it is called there or in Python."""
+    return row in methods or any(shown == row and name in methods for name, shown in SHOWN.items())
 
 
 def _public(cls: type) -> list[str]:
