@@ -48,7 +48,8 @@ def audit_command(options: argparse.Namespace, out: Output) -> int:
 
         found = audit(
             options.subject, init=options.init, methods=options.methods, before=options.before,
-            calls=options.calls, workers=options.workers, contract=_contract(options.contract), ignore=options.ignore,
+            calls=options.calls, workers=options.workers, contract=_contract(options.contract),
+            ignore=options.ignore,
             strategies=dict(_pairs("--strategy", options.strategy)), invariant=options.invariant,
             instrument=options.instrument, interpreter=options.interpreter or None,
             seconds=options.seconds, schedules=options.schedules, seed=options.seed,
