@@ -1,5 +1,5 @@
-"""Audits of the ten right classes of ``tests/helpers/audited.py`` and of their ten bugs: the verdict,
-and what it cost in clients, schedules, seconds and seconds of the processor.
+"""Audits of the ten right classes of ``tests/helpers/audited.py`` and of their ten bugs: the
+verdict, and what it cost in clients, schedules, seconds and seconds of the processor.
 
 ``python -m tests.bench.bench_audit [MODULE:CLASS ...]``: of these classes instead.
 """
