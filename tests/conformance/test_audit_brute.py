@@ -72,7 +72,11 @@ def goes_wrong(state: State, one: list[Access], other: list[Access]) -> bool:
     return any(run(state, steps) not in (first, second) for steps in merged(one, other))
 
 
-@pytest.mark.parametrize("seed", range(amount(2, 40)))
+#: 129 and 162 have a method that only puts back what is there at first.
+SEEDS = (*range(amount(1, 40)), 129, 162)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
 def test_a_cell_fails_where_some_interleaving_does_and_is_verified_elsewhere(
     seed: int, tmp_path: Path
 ) -> None:
