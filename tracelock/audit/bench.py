@@ -48,7 +48,7 @@ class ClientRun:
     checked: bool = False
     #: What went wrong beside that: a worker that died.
     died: str = ""
-    #: Some wait of it ended by its timeout.
+    #: Time passed in it: some sleep or timeout ended.
     timed: bool = False
 
     @property
@@ -121,8 +121,11 @@ class Bench:
         self.stand_in = ""
         self.run = ClientRun()
         self.schedules = 0
+        self._width = workers
+        self._ended: list[Any] = []
+        # the calls in the end are made by a worker of their own, which may wait for ever
         code = PythonCode(
-            [self._worker(place) for place in range(workers)], self._setup, self._check,
+            [*(self._worker(place) for place in range(workers)), self._last()], self._setup, None,
             ["only", *instrument],
         )  # fmt: skip
         plan = Plan(
@@ -159,6 +162,7 @@ class Bench:
         self._gates = [threading.Event() for _ in self._order or ()]
         if self._gates:
             self._gates[0].set()
+        self._ended = [threading.Event() for _ in range(self._width)]
         return it
 
     def _attempt(self, call: MethodCall, it: Any) -> Any:
@@ -171,7 +175,7 @@ class Bench:
             for number in self._client.numbers[place]:
                 if order is not None:
                     if number not in order:
-                        return
+                        break
                     turn = order.index(number)
                     gates[turn].wait()
                     if self._open and turn + 1 < len(gates):
@@ -186,20 +190,27 @@ class Bench:
                 if order is not None and not self._open and turn + 1 < len(gates):
                     gates[turn + 1].set()
 
+            self._ended[place].set()
+
         work.__name__ = work.__qualname__ = ("first", "second", "third", "fourth")[place]
         return work
 
-    def _check(self, it: Any) -> None:
-        run = self.run
-        for call in self._client.after:
-            run.after.append(WAITS)
-            run.after[-1] = self._attempt(call, it)
-        run.checked = True
+    def _last(self) -> Callable[[Any], None]:
+        def afterwards(it: Any) -> None:
+            run = self.run
+            for one in self._ended:
+                one.wait()
+            for call in self._client.after:
+                run.after.append(WAITS)
+                run.after[-1] = self._attempt(call, it)
+            run.checked = True
+
+        return afterwards
 
     # --- runs --------------------------------------------------------------------------------
     def begin(self, client: ClientOf) -> None:
         """What comes next is of this client: what is known of the last one is not told of it."""
-        width = len(self.host.program.workers)
+        width = self._width
         if len(client.threads) > width:
             raise UsageError(f"a client of {len(client.threads)} workers on a bench of {width}")
         threads = (*client.threads, *[()] * (width - len(client.threads)))
@@ -218,7 +229,8 @@ class Bench:
             self.schedules += 1
             self._stopped(scheduler.controller)
             self.look(scheduler.controller, lambda run: True)
-            self.run.timed = bool(getattr(scheduler.controller, "rescues", ()))
+            log = scheduler.controller.log
+            self.run.timed = bool(log and log[-1][5] > 0)
         finally:
             self._order = None
         return self.run

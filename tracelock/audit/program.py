@@ -121,7 +121,7 @@ def explored_program(
                 instrument=module.INSTRUMENT, strategy="dpor", schedules=_SCHEDULES,
                 seconds=seconds, isolation="never", interpreter=interpreter or None,
             )  # fmt: skip
-        except TracelockError as error:
+        except (TracelockError, NotImplementedError) as error:
             return None, path, f"the program of it cannot be explored: {error}"
     if found.verdict != "failed" or found.trace is None:
         return None, path, f"the program of it does not fail: {found.summary}"
