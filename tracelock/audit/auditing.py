@@ -195,6 +195,11 @@ class _Going:
                 f"each call raises TypeError: give its arguments by --strategy {name}.NAME=EXPR"
             )
         self.calls = {name: self.calls[name] for name in self.audited.methods}
+        if monotonic() > options.until(_PLANNING):
+            self.audited.notes.append(
+                "the time for finding states to begin in was up: with more --seconds there may be "
+                "others"
+            )
         options.contracts = Contracts(options.contracts._given, self.plan.reads)
         self.plan.after = (*self.plan.after, *self.checks)
         self.audited.states = ["; ".join(map(str, one)) for one in self.plan.states]
