@@ -32,6 +32,14 @@ ERRORS: Final = pytest.StashKey[int]()
 BOUND: Final = 1200 if os.environ.get("TRACELOCK_TESTS") == "full" else 240
 #: file -> test -> one case in so many runs by default (0: none does).
 EXTENDED: dict[str, dict[str, int]] = {
+    "conformance/test_audit.py": {
+        "test_a_bug_in_it_is_found": 10,
+        "test_an_invariant_is_asked_in_the_end": 0,
+        "test_arguments_that_a_class_does_not_take": 0,
+        "test_contracts_and_what_is_ignored": 0,
+        "test_the_shape_of_the_data": 0,
+        "test_what_is_right_is_verified": 10,
+    },
     "conformance/test_account.py": {
         "test_a_module_that_is_not_looked_into_may_hold_what_is_shared": 0,
         "test_a_recursion_that_never_ends_is_the_programs_own": 0,
@@ -582,6 +590,10 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_a_file_is_replaced_whole": 2,
         "test_folders_and_what_is_read_are_refused_before_anything_is_run": 2,
         "test_standard_output": 3,
+    },
+    "system/test_audit.py": {
+        "test_the_marker": 0,
+        "test_wrong_use_is_told": 4,
     },
     "system/test_pytest_async.py": {
         "test_a_kept_trace_of_tasks_is_replayed": 0,

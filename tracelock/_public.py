@@ -11,6 +11,9 @@ from tracelock.analysis.findings import Finding as Finding
 from tracelock.atomicity import (
     Atomicity as Atomicity, atomic as atomic,
 )  # fmt: skip
+from tracelock.audit import (
+    Audited as Audited, audit as audit,
+)  # fmt: skip
 from tracelock.compare import (
     Comparison as Comparison, compare as compare,
 )  # fmt: skip
@@ -21,6 +24,8 @@ from tracelock.errors import (
     ScenarioError as ScenarioError, TraceError as TraceError, TracelockError as TracelockError,
     UnsupportedError as UnsupportedError, UsageError as UsageError,
 )  # fmt: skip
+from tracelock.history.marking import linearizable as linearizable
+from tracelock.history.recording import History as History
 from tracelock.instrument.inputs.choosing import (
     booleans as booleans, choice as choice, integers as integers, sample as sample,
     shuffle as shuffle,

@@ -21,14 +21,14 @@ PACKAGE = ROOT / "tracelock"
 #: The floors of the house, the ground floor first. A room imports from lower floors only.
 FLOORS = (
     ("errors", "interpreter"),
-    ("ops",),
+    ("ops", "history"),
     ("objects", "scenario", "trace"),
     ("schedulers", "names"),
     ("engine", "analysis"),
     ("backends", "instrument", "report", "export"),
     ("explore",),
     ("session", "testing"),
-    ("compare", "atomicity", "debugger", "stateful"),
+    ("compare", "atomicity", "debugger", "audit", "stateful"),
     ("cli", "pytest_plugin"),
     ("__main__", "_public"),
 )
@@ -52,6 +52,7 @@ INNER: dict[str, set[str]] = {
     "backends/processes": set(),
     "backends/tasks": set(),
     "backends/threads": set(),
+    "cli/asking": set(),
     "cli/learning": {"usage"},
     "cli/usage": {"learning"},
     "debugger/dap": set(),
@@ -60,6 +61,7 @@ INNER: dict[str, set[str]] = {
     "explore/spread": set(),
     "explore/states": set(),
     "export/forced": set(),
+    "history/models": set(),
     "instrument/accesses": {"rewrite"},
     "instrument/account": set(),
     "instrument/files": set(),

@@ -14,7 +14,7 @@ from tracelock.engine.limits import TimeUp
 from tracelock.errors import UnsupportedError, UsageError
 from tracelock.scenario.loading import scenario_from_data
 from tracelock.schedulers.base import Choice, Scheduler
-from tracelock.session import api
+from tracelock.session import api, exploring
 from tracelock.session.code import PythonCode
 from tracelock.session.exploring import Exploration
 from tracelock.session.host import Host
@@ -290,7 +290,7 @@ def test_what_was_not_tried_in_time_is_named(monkeypatch: pytest.MonkeyPatch) ->
     async def fail() -> None:
         raise ValueError
 
-    monkeypatch.setattr(Exploration, "_own_order", time_up)
+    monkeypatch.setattr(exploring, "own_order", time_up)
     found = tracelock.explore(workers=[fail])
     assert found.confirmed == {"asyncio": "3/3"}
     assert [note for note in found.notes if "was not tried: the time was up" in note]
@@ -310,7 +310,7 @@ def test_every_option_of_explore_is_a_field_once() -> None:
     assert not plan & code
     assert code <= asked
     # the rest of a plan is for the command line, or filled in
-    assert plan - asked == {"depth", "rules"}
+    assert plan - asked == {"depth", "estimate", "rules"}
     kinds = inspect.signature(tracelock.explore).parameters.values()
     assert all(one.kind is one.KEYWORD_ONLY for one in kinds if one.name != "scenario")
 

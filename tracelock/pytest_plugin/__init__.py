@@ -29,6 +29,9 @@ _MARKER: Final = (
     "instrument, backend, expected_errors): run the test under tracelock's control, in many "
     "schedules of its threads or tasks"
 )
+_AUDIT: Final = (
+    "tracelock_audit(cls, ...): audit this class, as tracelock.audit does, before the test runs"
+)
 _SCENARIOS: Final = "collect *.tracelock.yaml files, and the traces in traces/, as tests"
 
 
@@ -98,6 +101,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", _MARKER)
+    config.addinivalue_line("markers", _AUDIT)
     if config.getoption("usepdb", False):
         from tracelock.pytest_plugin.debugging import Debugging
 
@@ -130,6 +134,10 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
         from tracelock.pytest_plugin.marked import take_over
 
         take_over(item)
+    elif (marker := item.get_closest_marker("tracelock_audit")) is not None:
+        from tracelock.pytest_plugin.auditing import run_audit
+
+        run_audit(item, marker)
     return (yield)
 
 

@@ -118,6 +118,12 @@ EXAMPLES: Final[dict[str, tuple[CommandExample, ...]]] = {
         _E("tracelock compare @unlocked_counter --html comparison.html",
            "with time for exact figures, and as a page", slow=True),
     ),
+    "audit": (
+        _E("tracelock audit queue:LifoQueue --seconds 10",
+           "each pair of methods beside each other, in every interleaving"),
+        _E("tracelock audit collections:OrderedDict --methods popitem,clear,len --seconds 5 --json",
+           "some methods, for a script"),
+    ),
     "atomic": (
         _E("tracelock atomic 'd[k] += 1'", "can another thread come into the middle of it?"),
         _E("tracelock atomic 'self.n += 1' --with 'self.n = 0'", "when the other thread does that"),
@@ -174,6 +180,7 @@ _BEGIN: Final = (
            "fail the same way again; the summary of pytest has the line with its names"),
     )),
     ("A statement of Python:", EXAMPLES["atomic"][:1]),
+    ("A class:", EXAMPLES["audit"][:1]),
     ("A small model of the problem, a scenario in YAML (@NAME: one that comes with tracelock):", (
         EXAMPLES["explore"][0],
         _E("tracelock compare @unlocked_counter",

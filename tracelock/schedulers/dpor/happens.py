@@ -60,7 +60,7 @@ from tracelock.schedulers.dpor.wakeup import Step
 _METHODS: Final = ("static", "shares")
 
 
-class History(Possible):
+class HappensBefore(Possible):
     """The transitions of one execution, which ``add`` makes longer and ``cut`` shorter.
 
     ``steps``, ``before`` (a mask of all that happens before) and ``rows`` are indexed alike.

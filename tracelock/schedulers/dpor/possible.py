@@ -41,7 +41,7 @@ LISTS: Final = 5
 
 
 class Possible:
-    """The questions that ``History`` asks of itself; its attributes are explained there."""
+    """The questions that ``HappensBefore`` asks of itself; its attributes are explained there."""
 
     run: Run
     group: list[int]

@@ -31,7 +31,7 @@ from typing import Any
 
 from tracelock.ops import CHECKPOINT, JOIN, Op
 from tracelock.schedulers.base import OPTION, WORKER, Choice, Entry, Run, Scheduler, busy
-from tracelock.schedulers.dpor.happens import History
+from tracelock.schedulers.dpor.happens import HappensBefore
 from tracelock.schedulers.dpor.wakeup import Node, Step, agree, insert, leftmost, place, share_done
 
 Sleep = Sequence[Step]
@@ -54,7 +54,7 @@ class DporScheduler(Scheduler):
         self._begun = False
         self._planned = False  # the next execution is
         self._kept: list[Sleep] = []  # of a part: what sleeps at first, by depth
-        self._history: History
+        self._history: HappensBefore
         self._steps: list[Step]
         self._cooperative = False
         self._blocks = False  # a transition may be of several events
@@ -80,7 +80,7 @@ class DporScheduler(Scheduler):
         self._at = (-1, 0)  # depth of the last data choice, and how many it had
 
     @property
-    def history(self) -> History | None:
+    def history(self) -> HappensBefore | None:
         """None before it is attached."""
         return getattr(self, "_history", None)
 
@@ -89,9 +89,9 @@ class DporScheduler(Scheduler):
         if hasattr(self, "_history"):
             self._history.run = self._history.prints.run = run
         else:
-            self.take_over(History(run, self.watched))
+            self.take_over(HappensBefore(run, self.watched))
 
-    def take_over(self, history: History) -> None:
+    def take_over(self, history: HappensBefore) -> None:
         """Use this history, from its start on."""
         history.cut(0)
         self._history = history

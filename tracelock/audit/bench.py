@@ -1,0 +1,283 @@
+"""Clients of one class under control, in one session that is opened once for all of them.
+
+A client is run one call after the other, or explored. Both are the same program under the same
+control, with the same clock, threads and stand-ins: what calls come to one after the other is only
+comparable if it comes from there. In an order each call waits until it is its turn. The turn of the
+next one comes when a call has ended: then nobody else can go on while one is at work, a call that
+waits for another one is a deadlock, and a timeout passes. Or (``open``) it comes when a call
+begins, under a scheduler that lets others on only where one waits: calls that wait for one another
+meet.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any, Final, Self
+
+from tracelock.audit.clients import ClientOf
+from tracelock.audit.reading import MethodCall
+from tracelock.engine.limits import Interrupted, RunLimits
+from tracelock.errors import UsageError
+from tracelock.explore.search import Budget, Searched
+from tracelock.schedulers.base import Run, Scheduler, Wrapper
+from tracelock.session.code import PythonCode
+from tracelock.session.host import run_once
+from tracelock.session.plan import Plan
+from tracelock.session.python_host import PythonHost
+from tracelock.session.targets import target_for
+
+#: Events of a schedule of a client.
+STEPS: Final = 5_000
+STALL: Final = 3.0
+#: What a call that waits comes to.
+WAITS: Final = ("waits",)
+
+
+@dataclass
+class ClientRun:
+    """What a schedule of a client came to: the result of each call by its number, those that have
+    begun, calls and returns in their order, and what the calls after them came to."""
+
+    results: dict[int, Any] = field(default_factory=dict)
+    events: list[tuple[bool, int]] = field(default_factory=list)
+    after: list[Any] = field(default_factory=list)
+    checked: bool = False
+    #: What went wrong beside that: a worker that died.
+    died: str = ""
+    #: Time passed in it: some sleep or timeout ended.
+    timed: bool = False
+
+    @property
+    def begun(self) -> set[int]:
+        return {number for starts, number in self.events if starts}
+
+    @property
+    def waiting(self) -> list[int]:
+        """The calls that have begun and not ended."""
+        return sorted(self.begun - self.results.keys())
+
+    def before(self) -> set[tuple[int, int]]:
+        """The pairs of calls of which the first had ended when the second began."""
+        ended: set[int] = set()
+        found = set()
+        for starts, number in self.events:
+            if starts:
+                found |= {(one, number) for one in ended}
+            else:
+                ended.add(number)
+        return found
+
+
+#: What judges a schedule: whether the search is to end.
+Judgement = Callable[[ClientRun], bool]
+
+
+class Judging(Wrapper):
+    """A search of which each schedule is judged, until that ends it."""
+
+    def __init__(self, inner: Scheduler, bench: Bench, judge: Judgement) -> None:
+        super().__init__(inner)
+        self._bench, self._judge = bench, judge
+        self._over = False
+        self._run: Any = None
+
+    def attach(self, run: Run) -> None:
+        self._run = run
+        self.inner.attach(run)
+
+    def begin(self) -> bool:
+        return not self._over and self.inner.begin()
+
+    def end(self, steps: int) -> None:
+        self.inner.end(steps)
+        if not self.inner.cut and self._run.limit is None:
+            self._over = self._bench.look(self._run, self._judge)
+
+    @property
+    def exhaustive(self) -> bool:
+        return not self._over and bool(self.inner.exhaustive)
+
+
+class Bench:
+    """A context manager. ``module``: one of ``source.module_text``, with the ``calls`` that it has;
+    ``instrument``: modules to look into, that one among them."""
+
+    def __init__(
+        self, cls: type, module: ModuleType, calls: Sequence[MethodCall], workers: int,
+        instrument: Sequence[str], interpreter: str = "",
+    ) -> None:  # fmt: skip
+        self._cls, self._module = cls, module
+        self._functions = dict(zip(calls, module.CALLS, strict=True))
+        self._client = ClientOf((), ((),) * workers)
+        self._order: tuple[int, ...] | None = None
+        self._open = False
+        self._gates: list[Any] = []
+        self._line: Any = None
+        #: The class of what takes the place of the object under control, "" where it is itself.
+        self.stand_in = ""
+        self.run = ClientRun()
+        self.schedules = 0
+        self._width = workers
+        self._ended: list[Any] = []
+        # the calls in the end are made by a worker of their own, which may wait for ever
+        code = PythonCode(
+            [*(self._worker(place) for place in range(workers)), self._last()], self._setup, None,
+            ["only", *instrument],
+        )  # fmt: skip
+        plan = Plan(
+            "threading", "dpor", seconds=None, every=True, shrink=False, confirm=0,
+            limits=RunLimits(steps=STEPS, stall=STALL), isolation="never",
+            interpreter=interpreter,
+        )  # fmt: skip
+        target = target_for(None, code)
+        self.plan = plan.completed(target)
+        host = target.open(self.plan)
+        assert isinstance(host, PythonHost)
+        self.host = host
+
+    def __enter__(self) -> Self:
+        self.host.__enter__()
+        self.host.warm_up(True)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.host.__exit__(*exc)
+
+    # --- the program -------------------------------------------------------------------------
+    def _setup(self) -> Any:
+        self.run = ClientRun()
+        # of several calls on one worker the order in real time counts, which has to be shared for
+        # the search to try it
+        several = self._order is None and any(len(one) > 1 for one in self._client.threads)
+        self._line = queue.SimpleQueue() if several else None
+        it = self._module.make()
+        if not isinstance(it, self._cls):
+            self.stand_in = type(it).__qualname__
+        for call in self._client.before:
+            self._attempt(call, it)
+        self._gates = [threading.Event() for _ in self._order or ()]
+        if self._gates:
+            self._gates[0].set()
+        self._ended = [threading.Event() for _ in range(self._width)]
+        return it
+
+    def _attempt(self, call: MethodCall, it: Any) -> Any:
+        return self._module.attempt(self._functions[call], it)
+
+    def _worker(self, place: int) -> Callable[[Any], None]:
+        def work(it: Any) -> None:
+            run, order, gates, line = self.run, self._order, self._gates, self._line
+            calls = self._client.calls
+            for number in self._client.numbers[place]:
+                if order is not None:
+                    if number not in order:
+                        break
+                    turn = order.index(number)
+                    gates[turn].wait()
+                    if self._open and turn + 1 < len(gates):
+                        gates[turn + 1].set()
+                if line is not None:
+                    line.put(number)
+                run.events.append((True, number))
+                run.results[number] = self._attempt(calls[number], it)
+                run.events.append((False, number))
+                if line is not None:
+                    line.put(number)
+                if order is not None and not self._open and turn + 1 < len(gates):
+                    gates[turn + 1].set()
+
+            self._ended[place].set()
+
+        work.__name__ = work.__qualname__ = ("first", "second", "third", "fourth")[place]
+        return work
+
+    def _last(self) -> Callable[[Any], None]:
+        def afterwards(it: Any) -> None:
+            run = self.run
+            for one in self._ended:
+                one.wait()
+            for call in self._client.after:
+                run.after.append(WAITS)
+                run.after[-1] = self._attempt(call, it)
+            run.checked = True
+
+        return afterwards
+
+    # --- runs --------------------------------------------------------------------------------
+    def begin(self, client: ClientOf) -> None:
+        """What comes next is of this client: what is known of the last one is not told of it."""
+        width = self._width
+        if len(client.threads) > width:
+            raise UsageError(f"a client of {len(client.threads)} workers on a bench of {width}")
+        threads = (*client.threads, *[()] * (width - len(client.threads)))
+        self._client = ClientOf(client.before, threads, client.after)
+        self.host.notes.clear()
+        self.host.backend.account.restart()
+        self.host.backend.cut_daemons = False
+
+    def in_order(self, order: Sequence[int], open: bool = False) -> ClientRun:
+        """The calls with these numbers one after the other, and those after them, if all have
+        ended. ``open``: where one waits the next ones are made."""
+        self._order, self._open = tuple(order), open
+        try:
+            scheduler = _Noting(self.host.backend.own_order())
+            run_once(self.host, scheduler)
+            self.schedules += 1
+            self._stopped(scheduler.controller)
+            self.look(scheduler.controller, lambda run: True)
+            log = scheduler.controller.log
+            self.run.timed = bool(log and log[-1][5] > 0)
+        finally:
+            self._order = None
+        return self.run
+
+    def explore(self, judge: Judgement, schedules: int, seconds: float) -> Searched:
+        """Search the client's schedules, each of which is judged, in all inequivalent orders."""
+        host = self.host
+        make = type(host).scheduler
+
+        def judged(strategy: str | Scheduler, seed: int, depth: int | None) -> Scheduler:
+            return Judging(make(host, strategy, seed, depth), self, judge)
+
+        host.scheduler = judged  # type: ignore[method-assign]
+        try:
+            found = host.search("dpor", 0, None, Budget(schedules, seconds), True, None)
+        finally:
+            del host.scheduler
+        host.qualify(found)
+        self.schedules += found.schedules
+        if found.stopped == "interrupted":
+            raise KeyboardInterrupt
+        return found
+
+    def _stopped(self, controller: Any) -> None:
+        if self.host.stuck:
+            raise UsageError(f"the audit cannot go on: {self.host.stuck}")
+        if controller is not None and isinstance(controller.limit, Interrupted):
+            raise KeyboardInterrupt
+
+    def look(self, controller: Any, judge: Judgement) -> bool:
+        """Judge the schedule that has just ended; whether the search is to end."""
+        host = self.host
+        if host.runner.rules.blocks and host.backend.names.learning:
+            return False  # where this interpreter lets others in is not known yet
+        well = controller.failure is None and not controller.active and not controller.crashed
+        if not well:
+            verdict = host.runner.verdict(controller)
+            if verdict.kind not in ("deadlock", "passed"):
+                self.run.died = verdict.message or verdict.kind
+        return judge(self.run)
+
+
+class _Noting(Wrapper):
+    """Any scheduler, with the run that it decides for kept."""
+
+    controller: Any = None
+
+    def attach(self, run: Run) -> None:
+        self.controller = run
+        self.inner.attach(run)

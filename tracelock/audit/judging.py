@@ -1,0 +1,290 @@
+"""Is what came back from a client what its calls come to in some order, one after the other?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import permutations
+from typing import Any, Final
+
+from tracelock.audit.bench import WAITS, Bench, ClientRun
+from tracelock.audit.clients import ClientOf, orders
+from tracelock.audit.reading import MethodCall
+from tracelock.history.contracts import (
+    CANCELS,
+    DIRTY_READ,
+    ITERATIONS,
+    LINEARIZABLE,
+    NO_CRASH,
+    RENDEZVOUS,
+    WEAK_ITERATION,
+)
+from tracelock.history.values import told
+
+#: What is put in the place of a result that is not compared.
+_ANY: Final = ("returns", "anything")
+_ITERATING: Final = ITERATIONS | {"iter"}
+_CANCELLED: Final = ("raises", "CancelledError")
+#: Results that go through a container.
+_ITEMS: Final = ("items", "list", "mapping", "set", "tuple")
+
+
+@dataclass(frozen=True)
+class Anomaly:
+    """``kind``: in two words; ``detail``: a sentence."""
+
+    kind: str
+    detail: str
+
+
+@dataclass
+class LegalOrder:
+    """What the calls came to in an order in which all of them end: ``results`` by their numbers,
+    then those of the calls after them. ``before``: pairs of calls of which the first had ended when
+    the second began."""
+
+    before: set[tuple[int, int]]
+    results: tuple[Any, ...]
+    whole: tuple[Any, ...]
+
+
+class Contracts:
+    """The words of the methods, by what they are called in the matrix or in Python."""
+
+    def __init__(self, given: str | Mapping[str, str], reads: Sequence[MethodCall] = ()) -> None:
+        self._given = given
+        self._reads = frozenset(reads)
+
+    def of(self, method: str) -> str:
+        """The word of a method."""
+        if isinstance(self._given, str):
+            return self._given
+        return self._given.get(method, LINEARIZABLE)
+
+    def view(self, call: MethodCall, result: Any) -> Any:
+        """A result as far as it is compared."""
+        word = self.of(call.method)
+        hidden = (
+            word == NO_CRASH
+            or (word == WEAK_ITERATION and call.method in _ITERATING)
+            or (
+                word == DIRTY_READ and (call in self._reads or call.method in ("in", "x[k]", "get"))
+            )
+        )
+        if hidden and result[0] == "returns":
+            return _ANY
+        return _ANY if word == CANCELS and result == _CANCELLED else result
+
+
+@dataclass
+class Judge:
+    """Judges the schedules of one client. ``legal``: what its calls come to in each order that
+    ends; ``anomaly``: what was found; ``unjudged``: why some schedules could not be judged;
+    ``waited``: that some schedules ended with calls that wait as they would in some order."""
+
+    bench: Bench
+    client: ClientOf
+    contracts: Contracts
+    numbered: Callable[[Sequence[Any]], tuple[Any, ...]]
+    legal: list[LegalOrder] = field(default_factory=list)
+    anomaly: Anomaly | None = None
+    run: ClientRun | None = None
+    unjudged: str = ""
+    pending: list[ClientRun] = field(default_factory=list)
+
+    def learn(self) -> None:
+        """Make the calls in every order that keeps those of each worker."""
+        self.bench.begin(self.client)
+        numbers, count = self.client.numbers, len(self.client.calls)
+        for order in orders(numbers):
+            for one in (False, True):
+                run = self.bench.in_order(order, one)
+                if run.died:
+                    self.unjudged = f"one after the other, {run.died}"
+                if len(run.results) == count:
+                    self.legal.append(LegalOrder(run.before(), self.results(run), self.whole(run)))
+                    if not run.timed:
+                        break
+
+    def results(self, run: ClientRun) -> tuple[Any, ...]:
+        """The results of the workers' calls, as far as they are compared."""
+        calls = self.client.calls
+        shown = [self.contracts.view(one, run.results[n]) for n, one in enumerate(calls)]
+        return self.numbered(shown)
+
+    def whole(self, run: ClientRun) -> tuple[Any, ...]:
+        """The same with those of the calls after them."""
+        calls = self.client.calls
+        shown = [self.contracts.view(one, run.results[n]) for n, one in enumerate(calls)]
+        # one of them that waits is the last one
+        after = list(zip(self.client.after, run.after, strict=False))
+        shown += [self.contracts.view(one, result) for one, result in after]
+        return self.numbered(shown)
+
+    def __call__(self, run: ClientRun) -> bool:
+        """Whether the search is to end: this schedule is explained by no order. What waits is
+        judged later, for which other schedules have to be run."""
+        if run.died:
+            return self._found(run, Anomaly("worker dies", told(run.died.splitlines()[0], 200)))
+        if run.waiting or len(run.results) < len(self.client.calls):
+            key = (sorted(run.results.items(), key=repr), run.waiting)
+            if all(
+                (sorted(one.results.items(), key=repr), one.waiting) != key for one in self.pending
+            ):
+                self.pending.append(run)
+            return False
+        anomaly = self._ended(run)
+        return anomaly is not None and self._found(run, anomaly)
+
+    def _found(self, run: ClientRun, anomaly: Anomaly) -> bool:
+        self.anomaly, self.run = anomaly, run
+        return True
+
+    def _ended(self, run: ClientRun) -> Anomaly | None:
+        calls, legal = self.client.calls, self.legal
+        if not legal:
+            if any(self.contracts.of(one.method) == RENDEZVOUS for one in calls):
+                return None
+            self.unjudged = (
+                "calls that wait for each other: they end in no order without a switch inside of "
+                "one, so that there is nothing to compare with (contract rendezvous)"
+            )
+            return None
+        results = self.results(run)
+        for number, call in enumerate(calls):
+            result = results[number]
+            if result[0] == "raises" and all(one.results[number] != result for one in legal):
+                return Anomaly(f"raises {result[1]}", f"{call} raises {result[1]}, in no order")
+        if all(self.contracts.of(one.method) == NO_CRASH for one in calls):
+            return None
+        fitting = [one for one in legal if one.results == results]
+        if not fitting:
+            return self._wrong(results)
+        before = run.before()
+        timely = [one for one in fitting if before <= one.before]
+        if not timely:
+            return Anomaly("wrong order", "calls took effect before those that had ended earlier")
+        whole = self.whole(run)
+        if any(one.whole == whole for one in timely):
+            return None
+        return self._state(whole, timely)
+
+    def _wrong(self, results: tuple[Any, ...]) -> Anomaly:
+        calls, legal = self.client.calls, self.legal
+        alone = [
+            n for n, result in enumerate(results)
+            if all(one.results[n] != result for one in legal)
+        ]  # fmt: skip
+        shown = alone or list(range(len(calls)))
+        items = any(
+            results[n][0] == "returns" and isinstance(results[n][1], tuple)
+            and results[n][1][:1] and results[n][1][0] in _ITEMS for n in shown
+        )  # fmt: skip
+        got = ", ".join(f"{calls[n]} {shown_as(results[n])}" for n in shown)
+        orders_ = sorted({
+            ", ".join(f"{calls[n]} {shown_as(one.results[n])}" for n in shown) for one in legal
+        })  # fmt: skip
+        kind = "wrong iteration" if items else "wrong result"
+        return Anomaly(kind, f"{got}; one after the other: {' or '.join(orders_)}")
+
+    def _state(self, whole: tuple[Any, ...], fitting: list[LegalOrder]) -> Anomaly:
+        count = len(self.client.calls)
+        after = self.client.after
+        for place in range(count, max(len(whole), *(len(one.whole) for one in fitting))):
+            got = whole[place] if place < len(whole) else WAITS
+            wanted = {
+                one.whole[place] if place < len(one.whole) else WAITS for one in fitting
+            }  # fmt: skip
+            if got not in wanted:
+                call = after[place - count]
+                kind = "never ends" if got == WAITS else "wrong state"
+                should = " or ".join(sorted(map(shown_as, wanted)))
+                return Anomaly(
+                    kind, f"afterwards {call} {shown_as(got)}; one after the other it {should}"
+                )
+        return Anomaly("wrong state", "what calls come to afterwards is of no one order")
+
+    # --- calls that wait ---------------------------------------------------------------------
+    def settle(self) -> None:
+        """Judge the schedules that ended with calls that wait: that is right where some order of
+        those that have ended leaves each of them waiting."""
+        for run in self.pending:
+            if self.anomaly is not None:
+                return
+            if not self._may_wait(run):
+                calls = self.client.calls
+                waiting = " and ".join(str(calls[number]) for number in run.waiting)
+                self.anomaly, self.run = (
+                    Anomaly("never ends", f"{waiting}: waits for ever, in no order"),
+                    run,
+                )
+
+    def _may_wait(self, run: ClientRun) -> bool:
+        """Whether calls that wait do so rightly: each of them waits when it is made after those
+        that have ended, one after the other, and some order of all that have begun, in which the
+        next ones are made where one waits, leaves the same ones waiting, with the same results."""
+        done = sorted(run.results)
+        if not run.waiting:
+            return False
+        before, wanted = run.before(), self._seen(run)
+        if not any(
+            all(self.bench.in_order((*order, one)).waiting == [one] for one in run.waiting)
+            for order in permutations(done) if _keeps(order, before)
+        ):  # fmt: skip
+            return False
+        for order in permutations((*done, *run.waiting)):
+            if not _keeps(order, before):
+                continue
+            if any(list(one) != [n for n in order if n in one] for one in self._begun(run)):
+                continue
+            other = self.bench.in_order(order, True)
+            if other.waiting == run.waiting and self._seen(other) == wanted:
+                return True
+        return False
+
+    def _seen(self, run: ClientRun) -> tuple[Any, ...]:
+        calls = self.client.calls
+        done = sorted(run.results)
+        return (
+            *done,
+            *self.numbered([self.contracts.view(calls[n], run.results[n]) for n in done]),
+        )
+
+    def _begun(self, run: ClientRun) -> list[list[int]]:
+        """The calls that each worker has begun, in its order."""
+        return [[n for n in one if n in run.begun] for one in self.client.numbers]
+
+
+def _keeps(order: Sequence[int], before: set[tuple[int, int]]) -> bool:
+    """Whether an order has the first of each pair before the second, where it has both."""
+    return all(order.index(a) < order.index(b) for a, b in before if a in order and b in order)
+
+
+def shown_as(result: Any) -> str:
+    """A result as text: ``returns 1``, ``raises KeyError``, ``waits``."""
+    if result[0] == "returns":
+        return f"returns {told(_plain(result[1]), 60)}"
+    return " ".join(map(str, result))
+
+
+def _plain(value: Any) -> Any:
+    """What ``results.told`` made of a value, as it is read best."""
+    if not isinstance(value, tuple) or not value:
+        return value
+    kind, rest = value[0], value[1:]
+    if kind in ("list", "items"):
+        return [_plain(one) for one in rest]
+    if kind == "mapping":
+        return _Text("{" + ", ".join(f"{_plain(k)!r}: {_plain(v)!r}" for k, v in rest) + "}")
+    if kind in ("itself", "named", "enum", "object", "value", "exception", "set"):
+        return _Text(" ".join(str(_plain(one)) for one in value))
+    return tuple(_plain(one) for one in rest)
+
+
+class _Text(str):
+    """A text whose repr is itself."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)

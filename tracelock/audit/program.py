@@ -1,0 +1,128 @@
+"""A client that went wrong as a program of its own, which is explored, and whose trace replays."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pprint
+import re
+import textwrap
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from tracelock.audit.clients import ClientOf
+from tracelock.audit.judging import Anomaly, LegalOrder
+from tracelock.audit.reading import AuditedClass
+from tracelock.audit.source import ignoring, imported, imports_for, results_text
+from tracelock.errors import TracelockError
+from tracelock.session.api import explore
+from tracelock.trace.outputs import write_whole
+
+if TYPE_CHECKING:
+    from tracelock.session.explored import Explored
+
+_HEAD: Final = '''"""{name}: {client}
+
+{detail}
+
+Written by tracelock audit. It fails under ``tracelock.explore(setup=setup, workers=WORKERS,
+check=check, instrument=INSTRUMENT)``, which a test below does.
+"""
+
+'''
+_BODY: Final = '''
+
+#: What the calls come to in each order, one after the other, then what is asked afterwards.
+IN_ORDER = {in_order}
+#: Modules to look into.
+INSTRUMENT = ["only", __name__, *{instrument!r}]
+
+
+class Shared:
+    """What the workers share."""
+
+    def __init__(self, it):
+        self.it = it
+        self.results = {{}}
+
+
+def setup():
+    it = {init}
+{before}    return Shared(it)
+
+{workers}
+WORKERS = [{names}]
+
+
+def check(shared):
+    it = shared.it
+    seen = [shared.results[number] for number in range({count})]
+{after}    seen = numbered(seen)
+    assert seen in IN_ORDER, f"this is of no order of the calls: {{seen}}"
+
+
+def test_it():
+    import tracelock
+
+    found = tracelock.explore(
+        setup=setup, workers=WORKERS, check=check, instrument=INSTRUMENT, strategy="dpor"
+    )
+    assert found.verdict != "failed", found.trace.verdict.message
+'''
+_NAMES: Final = ("first", "second", "third", "fourth")
+#: Schedules and seconds in which a program has to fail.
+_SCHEDULES: Final = 3_000
+
+
+def program_text(
+    subject: AuditedClass, client: ClientOf, anomaly: Anomaly, legal: Sequence[LegalOrder],
+    instrument: Sequence[str], ignore: Sequence[str],
+) -> str:  # fmt: skip
+    """The text of the program. Raises UsageError for names that are not known."""
+    sources = [one.source for one in (*client.before, *client.calls, *client.after)]
+    imports = imports_for(subject, [subject.init, *sources])
+    workers = []
+    threads = [one for one in zip(client.numbers, _NAMES, strict=False) if one[0]]
+    for numbers, name in threads:
+        lines = [
+            f"    shared.results[{number}] = attempt(lambda it: {client.calls[number].source}, "
+            "shared.it)\n"
+            for number in numbers
+        ]
+        workers.append(f"\ndef {name}(shared):\n{''.join(lines)}\n")
+    before = "".join(f"    attempt(lambda it: {one.source}, it)\n" for one in client.before)
+    after = "".join(
+        f"    seen.append(attempt(lambda it: {one.source}, it))\n" for one in client.after
+    )
+    wholes = sorted({one.whole for one in legal}, key=repr)
+    detail = "\n".join(textwrap.wrap(f"{anomaly.kind}: {anomaly.detail}", 96))
+    head = _HEAD.format(name=subject.name, client=client, detail=detail).replace("\\", "\\\\")
+    body = _BODY.format(
+        in_order=pprint.pformat(wholes, width=96), instrument=list(instrument), init=subject.init,
+        before=before, workers="\n".join(workers), names=", ".join(name for _, name in threads),
+        count=len(client.calls), after=after,
+    )  # fmt: skip
+    return "\n".join([head + results_text(), ignoring(ignore), "\n".join(imports), body])
+
+
+def explored_program(
+    folder: str, subject: AuditedClass, text: str, interpreter: str, seconds: float,
+) -> tuple[Explored | None, str, str]:  # fmt: skip
+    """Write the program to a new file of ``folder`` and explore it: what was found (None where it
+    does not fail any more), the path of the program, and why there is nothing."""
+    digest = hashlib.sha256(text.encode()).hexdigest()[:6]
+    name = f"audit_{re.sub(r'[^a-z0-9]+', '_', subject.name.lower()).strip('_')}_{digest}"
+    path = os.path.join(folder, f"{name}.py")
+    write_whole(path, [text])
+    with imported(folder, name, text) as module:
+        try:
+            found = explore(
+                setup=module.setup, workers=module.WORKERS, check=module.check,
+                instrument=module.INSTRUMENT, strategy="dpor", schedules=_SCHEDULES,
+                seconds=seconds, isolation="never", interpreter=interpreter or None,
+            )  # fmt: skip
+        except (TracelockError, NotImplementedError) as error:
+            return None, path, f"the program of it cannot be explored: {error}"
+    if found.verdict != "failed" or found.trace is None:
+        return None, path, f"the program of it does not fail: {found.summary}"
+    return found, path, ""

@@ -1,0 +1,110 @@
+"""What calls come to, in a form that can be compared, written down and read again.
+
+This file imports the standard library alone: its text is a part of the programs that an audit
+writes, which are to need nothing else.
+"""
+
+import collections.abc as containers
+import enum
+import re
+import types
+from typing import Any
+
+#: Items of an iterator that are looked at, and containers within containers.
+MOST_ITEMS, MOST_DEPTH = 50, 6
+#: Names of keys and fields of results that are not compared.
+IGNORED: frozenset[str] = frozenset()
+
+
+class Thing:
+    """An argument: an object that weak references may lead to."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+THING, OTHER = Thing("thing"), Thing("other")
+
+
+class Unequal:
+    """An object that has no equality of its own: which one it is counts, not what it is."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+def told(value: Any, own: Any, depth: int = 0) -> Any:
+    """A result as plain data. ``own``: the object itself, which calls may return."""
+    if value is own:
+        return ("itself",)
+    if value is None or type(value) in (bool, int, float, complex, str, bytes):
+        return value
+    if isinstance(value, Thing):
+        return ("thing", value.name)
+    if isinstance(value, enum.Enum):
+        return ("enum", str(value))
+    if isinstance(value, (type, types.FunctionType, types.BuiltinFunctionType)):
+        return ("named", getattr(value, "__qualname__", "?"))
+    if depth > MOST_DEPTH:
+        return ("deep", type(value).__name__)
+
+    def inner(one: Any) -> Any:
+        return told(one, own, depth + 1)
+
+    if isinstance(value, containers.Mapping):
+        items = [(inner(key), inner(one)) for key, one in value.items()]
+        return ("mapping", *sorted([one for one in items if one[0] not in IGNORED], key=repr))
+    if isinstance(value, (set, frozenset)):
+        return ("set", *sorted([inner(one) for one in value], key=repr))
+    fields: Any = getattr(value, "_fields", None)
+    if isinstance(value, tuple) and fields:
+        pairs = zip(fields, value, strict=True)
+        return (type(value).__name__, *[inner(one) for name, one in pairs if name not in IGNORED])
+    if isinstance(value, (list, tuple)):
+        return (type(value).__name__, *[inner(one) for one in value])
+    if isinstance(value, (containers.KeysView, containers.ValuesView, containers.ItemsView)):
+        return ("items", *[inner(one) for one in list(value)])
+    if isinstance(value, containers.Iterator):
+        found: list[Any] = []
+        for one in value:
+            found.append(inner(one))
+            if len(found) >= MOST_ITEMS:
+                break
+        return ("items", *found)
+    if isinstance(value, BaseException):
+        return ("exception", type(value).__name__)
+    equality: Any = type(value).__eq__
+    if equality is object.__eq__:
+        return Unequal(value)
+    return ("value", type(value).__name__, re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value)))
+
+
+def attempt(call: Any, own: Any) -> Any:
+    """Make a call and tell what it comes to: what it returns, or the exception that it raises."""
+    try:
+        return ("returns", told(call(own), own))
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] == "tracelock":
+            raise
+        return ("raises", type(error).__name__)
+
+
+def numbered(results: Any) -> tuple[Any, ...]:
+    """Results in which objects without an equality have numbers, in the order of their coming."""
+    seen: list[Any] = []
+
+    def number(one: Any) -> Any:
+        if isinstance(one, Unequal):
+            for place, known in enumerate(seen):
+                if known is one.value:
+                    return ("object", place, type(known).__name__)
+            seen.append(one.value)
+            return ("object", len(seen) - 1, type(one.value).__name__)
+        return tuple([number(inner) for inner in one]) if isinstance(one, tuple) else one
+
+    return tuple([number(one) for one in results])
+
+
+def give_seven(*_: Any, **__: Any) -> int:
+    """An argument: a function that returns 7."""
+    return 7

@@ -1,0 +1,176 @@
+"""``tracelock audit``: is a class thread-safe?"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import sys
+import textwrap
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from tracelock.audit import Audited, audit
+from tracelock.audit.matrix import FAILED, SIGNS, VERIFIED, AuditCell
+from tracelock.cli.explore import STATUS
+from tracelock.cli.keeping import Keeper
+from tracelock.cli.output import Output
+from tracelock.cli.progress import progress
+from tracelock.errors import UsageError
+from tracelock.report.wording import clean
+from tracelock.trace.folder import FOLDER, own_folder
+from tracelock.trace.outputs import write_whole
+
+#: Without more characters than those of ASCII.
+_PLAIN: Final = dict(zip(SIGNS.values(), "v.X? ", strict=True))
+_ABOUT: Final = {
+    "verified": "every interleaving of each client is explained",
+    "passed": "none of those that were tried went wrong",
+    "failed": "something went wrong",
+    "unfinished": "not decided",
+}
+#: Reasons that are told.
+_REASONS: Final = 6
+
+
+def audit_command(options: argparse.Namespace, out: Output) -> int:
+    """Audit as ``options`` say, keep programs and traces of what went wrong, and print the matrix.
+    The status is that of ``explore``."""
+    if os.getcwd() not in sys.path and "" not in sys.path:
+        sys.path.insert(0, os.getcwd())  # a class is found as ``python -m`` would
+    keeper = None if options.no_trace else Keeper(None, "audit", "threading")
+    with progress(out, "audit") as advance:
+
+        def going(done: int, total: int, wrong: int) -> None:
+            if advance is not None:
+                advance(f"{done:,} of {total:,} clients, {wrong:,} wrong", done / max(total, 1))
+
+        found = audit(
+            options.subject, init=options.init, methods=options.methods, before=options.before,
+            calls=options.calls, workers=options.workers, contract=_contract(options.contract),
+            ignore=options.ignore,
+            strategies=dict(_pairs("--strategy", options.strategy)), invariant=options.invariant,
+            instrument=options.instrument, interpreter=options.interpreter or None,
+            seconds=options.seconds, schedules=options.schedules, seed=options.seed,
+            folder=None if keeper is None else own_folder(FOLDER), progress=going,
+        )  # fmt: skip
+    if keeper is not None:
+        for cell in found.anomalies:
+            if cell.recorded is not None:
+                cell.trace = keeper.keep(cell.recorded)
+    if options.html is not None:
+        from tracelock.report.audit_page import audit_page
+
+        write_whole(options.html, [audit_page(found.to_data())])
+    if options.markdown is not None:
+        write_whole(options.markdown, [found.to_markdown()])
+    if options.json:
+        out.json(found.to_data())
+    else:
+        _show(found, out)
+    return STATUS[found.verdict]
+
+
+def _contract(given: Sequence[str]) -> str | dict[str, str]:
+    words: dict[str, str] = {}
+    for one in given:
+        method, equals, word = one.rpartition("=")
+        if not equals:
+            if len(given) > 1:
+                raise UsageError("--contract WORD is for all methods: then it stands alone")
+            return one
+        words[method] = word
+    return words or "linearizable"
+
+
+def _pairs(option: str, given: Sequence[str]) -> Iterator[tuple[str, str]]:
+    for one in given:
+        name, equals, text = one.partition("=")
+        if not equals or not name or not text:
+            raise UsageError(f"{option} takes NAME=EXPR, not {one!r}")
+        yield name.strip(), text.strip()
+
+
+# --- the matrix on a terminal ------------------------------------------------------------------
+def _show(found: Audited, out: Output) -> None:
+    width = max(40, min(out.style.width, 110))
+    out.line(f"{clean(found.name)}   {clean(found.init)}")
+    begins = " | ".join(clean(one) or "as it is made" for one in found.states)
+    out.lines(_wrapped(f"begun in: {begins}", width, 2))
+    out.line()
+    out.lines(_matrix(found, out.style.unicode))
+    out.line()
+    out.lines(_wrapped(_legend(found, out.style.unicode), width, 2))
+    for number, cell in enumerate(found.anomalies, 1):
+        out.line()
+        out.lines(_anomaly(number, cell, width))
+    reasons = Counter(
+        cell.reason
+        for cell in found.cells
+        if cell.reason and cell.verdict not in (FAILED, VERIFIED)
+    )
+    if reasons:
+        out.line("\nwhy no more is claimed:")
+        for reason, count in reasons.most_common(_REASONS):
+            out.lines(_wrapped(f"  {count} of the pairs: {clean(reason)}", width, 4))
+    for name, why in found.missing.items():
+        out.lines(_wrapped(f"  not called: {clean(name)}: {clean(why)}", width, 4))
+    for note in found.notes:
+        out.lines(_wrapped(f"  note: {clean(note)}", width, 4))
+    out.line()
+    out.lines(_wrapped(clean(found.summary), width, 2))
+    longer = f", {found.longer_clients:,} longer ones" if found.longer_clients else ""
+    out.line(
+        f"  {found.clients - found.longer_clients:,} clients of one call beside another{longer}; "
+        f"{found.schedules:,} schedules in {found.seconds:.1f} s"
+    )
+
+
+def _matrix(found: Audited, unicode: bool) -> Iterator[str]:
+    """A row for each method, with a column for each; where there is no room for names, numbers."""
+    names = [clean(one) for one in found.methods]
+    room = max(map(len, names))
+    digits = len(str(len(names)))
+    numbers = " ".join(f"{number:>{digits}}" for number in range(1, len(names) + 1))
+    yield f"  {'':{digits}} {'':{room}}  {numbers}"
+    for row, name in enumerate(names):
+        signs = []
+        for other in found.methods[: row + 1]:
+            cell = found.cell(other, found.methods[row])
+            sign = " " if cell is None else SIGNS[cell.verdict]
+            signs.append(f"{sign if unicode else _PLAIN[sign]:>{digits}}")
+        yield f"  {row + 1:>{digits}} {name:{room}}  {' '.join(signs)}".rstrip()
+
+
+def _legend(found: Audited, unicode: bool) -> str:
+    used = {cell.verdict for cell in found.cells}
+    parts = [
+        f"{SIGNS[word] if unicode else _PLAIN[SIGNS[word]]} {word}: {about}"
+        for word, about in _ABOUT.items() if word in used
+    ]  # fmt: skip
+    return "; ".join(parts)
+
+
+def _anomaly(number: int, cell: AuditCell, width: int) -> Iterator[str]:
+    one, other = map(clean, cell.methods)
+    beside = "itself" if one == other else other
+    yield f"{number}. {clean(cell.kind)}: {one} beside {beside}"
+    yield from _wrapped(f"   {clean(cell.client)}", width, 5)
+    yield from _wrapped(f"   {clean(cell.detail)}", width, 5)
+    if cell.program is not None:
+        yield f"   program: {clean(cell.program)}"
+    if cell.trace is not None and cell.program is not None:
+        place = f"PYTHONPATH={shlex.quote(os.path.dirname(cell.program) or '.')}"
+        path = shlex.quote(clean(cell.trace))
+        yield f"   replay it: {place} tracelock replay {path} --allow-call"
+    if cell.reason:
+        yield from _wrapped(f"   note: {clean(cell.reason)}", width, 5)
+
+
+def _wrapped(text: str, width: int, indent: int) -> list[str]:
+    lead = text[: len(text) - len(text.lstrip())]
+    return textwrap.wrap(
+        text.strip(), width, initial_indent=lead, subsequent_indent=" " * indent,
+        break_long_words=False, break_on_hyphens=False,
+    ) or [""]  # fmt: skip
