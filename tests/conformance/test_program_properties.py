@@ -352,4 +352,4 @@ def test_blocks_unwound(steps: list[Any], seed: int, copy_at: int) -> None:
 
 
 def test_every_kind_of_op_has_a_name() -> None:
-    assert len(NAMES) == ops.CALL + 1
+    assert len(NAMES) == ops.CHOOSE + 1
