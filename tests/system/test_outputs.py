@@ -192,6 +192,7 @@ WRITERS = {
     "compare/native.py": "programs, in a temporary folder",
     "atomicity/asked.py": "/dev/null",
     "atomicity/program.py": "a module, in a temporary folder",
+    "audit/source.py": "a module of clients, in a temporary folder",
     "instrument/rewrite/caching.py": "rewritten code beside Python's own, if it can be",
     "instrument/isolation/probing.py": "/dev/null",
     "cli/streams.py": "/dev/null",

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 from tracelock.schedulers.base import Scheduler
 from tracelock.session.plan import Plan, Settings, make_scheduler
-from tracelock.session.python_schedulers import chosen_in
 from tracelock.session.target import Target
 from tracelock.trace import Trace, Verdict
 
@@ -263,6 +262,8 @@ def run_once(host: Host, scheduler: Scheduler, clock: str | None = None) -> Verd
 def own_order(host: Host, trace: Trace) -> list[str]:
     """Whether a loop that goes on in its own order fails like that too, in one sentence;
     nothing where threads have a choice besides, for which it has no order."""
+    from tracelock.session.python_schedulers import chosen_in
+
     injected = sum(event.op == "cancelled" for event in trace.events)
     for scheduler in host.own_orders(injected):
         scheduler.values = chosen_in(trace)

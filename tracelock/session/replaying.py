@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from tracelock.errors import Divergence
-from tracelock.report.wording import outcome_name
 from tracelock.session.host import Host
 from tracelock.session.interpreters.which import mark
 from tracelock.session.plan import Settings
@@ -124,6 +123,8 @@ def conclusion(result: ReplayResult, recorded: Verdict, again: str = "") -> tupl
     schedule cannot be followed) of a failure; ``reproduced``, ``not reproduced`` or ``diverged``
     (the code has not changed: it is not deterministic, or its surroundings are others).
     """
+    from tracelock.report.wording import outcome_name
+
     failed = recorded.kind not in ("passed", "unfinished")
     name = outcome_name(recorded.kind, recorded.failure)
     if result.diverged is not None:
