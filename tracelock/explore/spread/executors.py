@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import threading
 from collections.abc import Callable, Generator
@@ -94,7 +95,7 @@ class Processes:
         self._context = _Spawning()
         self._over = self._context.Event()
         self._pool = ProcessPoolExecutor(
-            self._count, self._context, _in_worker, (self._over, self._cores)
+            self._count, self._context, _in_worker, (self._over, self._cores, self._count)
         )
 
     def _end(self) -> list[int]:
@@ -149,14 +150,19 @@ def _how(codes: list[int]) -> str:
     return f"was killed by {signal_name(-code)}" if code < 0 else f"died (exit status {code})"
 
 
-def _in_worker(over: Flag, cores: frozenset[int]) -> None:
-    """Set up a worker process: it neither ends by Ctrl-C nor outlives its parent."""
-    from multiprocessing import parent_process
+def _in_worker(over: Flag, cores: frozenset[int], count: int) -> None:
+    """Set up a worker process: it neither ends by Ctrl-C nor outlives its parent, and has a core of
+    its own where there are enough: each keeps its threads to one, which may else be the same."""
+    from multiprocessing import current_process, parent_process
 
     signal.signal(signal.SIGINT, lambda *_: None)  # what runs schedules may have its own meanwhile
     shards._over = over
-    if cores and hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, cores)
+    if hasattr(os, "sched_setaffinity"):
+        allowed = sorted(cores or os.sched_getaffinity(0))
+        number = re.search(r"\d+$", current_process().name)  # as they are numbered by their parent
+        if number is not None and count <= len(allowed):
+            allowed = [allowed[int(number[0]) % len(allowed)]]
+        os.sched_setaffinity(0, allowed)
     parent = parent_process()
 
     def watch() -> None:
