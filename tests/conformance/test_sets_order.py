@@ -29,6 +29,19 @@ class Colour(enum.Enum):
     BLUE = 2
 
 
+class Level(enum.IntEnum):
+    LOW = 1
+    HIGH = 2
+
+
+class Odd(enum.Enum):
+    ONE = 1
+    TWO = 2
+
+    def __hash__(self) -> int:
+        raise AssertionError("it is not asked while a set is gone through")
+
+
 class State:
     made: ClassVar[Any] = ("alpha", "beta", "gamma", "delta")
 
@@ -47,6 +60,19 @@ class Jobs(State):
 
 class Numbers(State):
     made = (3, 1, (2, 5), 2.5)
+
+
+class Levels(State):
+    made = (Level.HIGH, Level.LOW)
+
+
+class Odds(State):
+    def __init__(self) -> None:
+        super().__init__()
+        hashes = Odd.__hash__
+        Odd.__hash__ = object.__hash__  # type: ignore[method-assign]
+        self.items = {Odd.ONE, Odd.TWO}
+        Odd.__hash__ = hashes  # type: ignore[method-assign]
 
 
 class Colours(State):
@@ -216,6 +242,8 @@ def test_such_a_program_is_not_verified() -> None:
 
 def test_objects_and_members_of_an_enumeration_are_told_by_their_class() -> None:
     assert explored(loop, Jobs) == ("passed", ["the order of a set of Job"])
+    assert explored(loop, Odds) == ("passed", ["the order of a set of Odd"])
+    assert explored(loop, Levels) == ("verified", [])
     assert explored(loop, Colours) == ("passed", ["the order of a set of Colour"])
 
 

@@ -29,6 +29,10 @@ TAKING_ORDER: Final = frozenset(
     }
 )  # fmt: skip
 _NUMBERS: Final = (int, bool, float, complex)
+#: Hashes of numbers, also of their subclasses (``IntEnum``), and comparisons that run no code.
+_OF_NUMBERS: Final = [vars(one)["__hash__"] for one in (int, float, complex)]
+_PLAIN_HASHES: Final = [enum.Enum.__hash__, vars(int)["__hash__"], vars(str)["__hash__"]]
+_PLAIN_COMPARISONS: Final = [vars(one)["__eq__"] for one in (object, int, str)]
 #: Whether the hash of text is the same in every process.
 _FIXED: Final = os.environ.get("PYTHONHASHSEED", "random").isdigit()
 _TEXT: Final = (str, bytes)
@@ -72,8 +76,14 @@ def _decided(item: Any) -> bool:
         return all(map(_decided, item))
     if item is None:
         return sys.version_info >= (3, 12)  # before, it is an address
+    if _is_any(type_.__hash__, _OF_NUMBERS):
+        return True
     module = getattr(type_.__hash__, "__module__", None)
     return type(module) is str and module.startswith(_OURS)
+
+
+def _is_any(what: object, those: list[Any]) -> bool:
+    return any(what is one for one in those)
 
 
 def _of_values(item: Any) -> bool:
@@ -94,7 +104,8 @@ def _key(item: Any) -> tuple[Any, ...] | None:
     if type_ is tuple:
         keys = tuple(map(_key, item))
         return None if None in keys else (3, "", keys)
-    if isinstance(type_, enum.EnumType):
+    plain = _is_any(type_.__hash__, _PLAIN_HASHES) and _is_any(type_.__eq__, _PLAIN_COMPARISONS)
+    if isinstance(type_, enum.EnumType) and plain:  # asking for it runs no code of the user's
         return 4, f"{type_.__module__}.{type_.__qualname__}", item._name_
     return None
 
