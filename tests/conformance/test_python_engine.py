@@ -7,6 +7,7 @@ import contextvars
 import dataclasses
 import gc
 import os
+import queue
 import random
 import sys
 import threading
@@ -140,6 +141,49 @@ def test_a_check_that_blocks_is_a_finding() -> None:
     explored = explore(setup=threading.Lock, workers=[leak], check=check)
     assert explored.failed and explored.trace is not None
     assert explored.trace.verdict.message.startswith("the check never ends")
+
+
+WAITS: dict[str, Callable[[Any], object]] = {
+    "condition": lambda it: it.condition.wait(),
+    "event": lambda it: threading.Event().wait(),
+    "queue": lambda it: queue.Queue[int]().get(),
+    "barrier": lambda it: threading.Barrier(2).wait(),
+    "semaphore": lambda it: threading.Semaphore(0).acquire(),
+}
+
+
+@pytest.mark.parametrize("kind", WAITS)
+@pytest.mark.parametrize("where", ["setup", "check"])
+def test_what_waits_for_ever_with_locks_held_is_told(kind: str, where: str) -> None:
+    """Locks that ``with`` gives back on the way out are no steps any more."""
+
+    class State:
+        def __init__(self) -> None:
+            self.condition = threading.Condition()
+            self.lock = threading.RLock()
+
+    def waits(it: State) -> None:
+        with it.lock, it.condition:
+            WAITS[kind](it)
+
+    def setup() -> State:
+        made = State()
+        if where == "setup":
+            waits(made)
+        return made
+
+    def work(it: State) -> None:
+        with it.lock:
+            pass
+
+    if where == "setup":
+        with pytest.raises(tracelock.UsageError, match="setup never ends: setup waits"):
+            tracelock.explore(workers=[work, work], setup=setup, schedules=5)
+    else:
+        found = tracelock.explore(workers=[work, work], setup=setup, check=waits, schedules=5)
+        assert found.trace is not None
+        assert found.trace.verdict.message.startswith("the check never ends: ")
+        assert found.confirmed == {"threading": "3/3"}
 
 
 @pytest.mark.parametrize(

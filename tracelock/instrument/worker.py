@@ -403,6 +403,7 @@ class Main(Worker):
     def wait(self) -> None:
         self.baton.acquire()
         if self.hub.over:
+            self.uncontrolled += 1  # what it gives back on the way out is no step any more
             raise MainBlocked
 
 
@@ -410,11 +411,7 @@ class MainBlocked(BaseException):
     """``setup`` or ``check`` waits for something that never happens."""
 
 
-_ERRORS: dict[str, type[Exception]] = {
-    "RuntimeError": RuntimeError,
-    "ValueError": ValueError,
-    "AssertionError": AssertionError,
-}
+_ERRORS = {one.__name__: one for one in (RuntimeError, ValueError, AssertionError)}
 
 
 def here() -> Worker | None:
