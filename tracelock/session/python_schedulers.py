@@ -43,39 +43,13 @@ class Learner(Protocol):
     def apply(self) -> None: ...
 
 
-class Restarting(Wrapper):
-    """A systematic search that begins again when something turned out to be shared, or ``learners``
-    have found out something else.
+class UntilLost(Wrapper):
+    """``lost``: a worker that was to go on could not. The program does not depend on the schedule
+    alone, and nothing more is asked."""
 
-    What it has explored before then is explored once more, with the new scheduling points; the
-    counts are those of the last time.
-    """
-
-    def __init__(
-        self, make: Callable[[], Scheduler], names: ObjectNames, *learners: Learner
-    ) -> None:
-        self.make = make
-        self.names = names
-        self.learners = learners
-        super().__init__(make())
-        #: A worker that was to go on could not: the program does not depend on the schedule alone.
+    def __init__(self, inner: Scheduler) -> None:
+        super().__init__(inner)
         self.lost = False
-        self._run: Run
-
-    def attach(self, run: Run) -> None:
-        self._run = run
-        self.inner.attach(run)
-
-    def begin(self) -> bool:
-        if self.lost:
-            return False
-        if self.names.pending or any(one.pending for one in self.learners):
-            self.names.apply_pending()
-            for one in self.learners:
-                one.apply()
-            self.inner = self.make()
-            self.inner.attach(self._run)
-        return self.inner.begin()
 
     def pick(self, choice: Choice) -> int:
         if not self.lost:
@@ -92,6 +66,39 @@ class Restarting(Wrapper):
     @property
     def exhaustive(self) -> bool:
         return not self.lost and self.inner.exhaustive
+
+
+class Restarting(UntilLost):
+    """A systematic search that begins again when something turned out to be shared, or ``learners``
+    have found out something else.
+
+    What it has explored before then is explored once more, with the new scheduling points; the
+    counts are those of the last time.
+    """
+
+    def __init__(
+        self, make: Callable[[], Scheduler], names: ObjectNames, *learners: Learner
+    ) -> None:
+        self.make = make
+        self.names = names
+        self.learners = learners
+        super().__init__(make())
+        self._run: Run
+
+    def attach(self, run: Run) -> None:
+        self._run = run
+        self.inner.attach(run)
+
+    def begin(self) -> bool:
+        if self.lost:
+            return False
+        if self.names.pending or any(one.pending for one in self.learners):
+            self.names.apply_pending()
+            for one in self.learners:
+                one.apply()
+            self.inner = self.make()
+            self.inner.attach(self._run)
+        return self.inner.begin()
 
 
 def with_accesses(

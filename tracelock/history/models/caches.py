@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 
 from tracelock.errors import UsageError
-from tracelock.history.models.base import CallResult, Sequential, raises, returns
+from tracelock.history.models.base import CallResult, raises, returns
+from tracelock.history.models.keyed import MappingSpec
 from tracelock.history.values import InAnyOrder, freeze
 
-_MISSING: Final = object()
-_NAMES: Final = {
-    "put": "__setitem__", "set": "__setitem__", "delete": "__delitem__",
-    "contains": "__contains__", "has": "__contains__", "size": "__len__", "len": "__len__",
-}  # fmt: skip
 
-
-class LRUSpec(Sequential):
+class LRUSpec(MappingSpec):
     """A mapping of at most ``maxsize`` items, of which the least recently used one goes: ``x[k]``,
     ``get``, ``x[k] = v``, ``del``, ``pop``, ``in`` (is no use), ``len``, ``clear``, ``keys``,
     iteration (in any order)."""
-
-    aliases: ClassVar[Mapping[str, str]] = _NAMES
 
     def __init__(self, maxsize: int) -> None:
         if maxsize < 1:
@@ -30,6 +23,9 @@ class LRUSpec(Sequential):
 
     def initial(self) -> Any:
         return ()  # of (key, value), the least recently used first
+
+    def made(self, state: Any, found: dict[Any, Any]) -> Any:
+        return tuple(found.items())
 
     def on___getitem__(self, state: Any, key: Any) -> Sequence[CallResult]:
         found = dict(state)
@@ -49,43 +45,20 @@ class LRUSpec(Sequential):
         items = (*found.items(), (key, freeze(value)))
         return returns(None, items[max(0, len(items) - self.maxsize) :])
 
-    def on___delitem__(self, state: Any, key: Any) -> Sequence[CallResult]:
-        found = dict(state)
-        if key not in found:
-            return raises(KeyError, state)
-        del found[key]
-        return returns(None, tuple(found.items()))
-
-    def on_pop(self, state: Any, key: Any, default: Any = _MISSING) -> Sequence[CallResult]:
-        found = dict(state)
-        if key not in found:
-            if default is _MISSING:
-                return raises(KeyError, state)
-            return returns(freeze(default), state)
-        value = found.pop(key)
-        return returns(value, tuple(found.items()))
-
-    def on___contains__(self, state: Any, key: Any) -> Sequence[CallResult]:
-        return returns(key in dict(state), state)
-
-    def on___len__(self, state: Any) -> Sequence[CallResult]:
-        return returns(len(state), state)
-
-    def on_clear(self, state: Any) -> Sequence[CallResult]:
-        return returns(None, ())
-
     def on_keys(self, state: Any) -> Sequence[CallResult]:
         return returns(InAnyOrder(key for key, _ in state), state)
 
     on___iter__ = on_keys
 
 
-class TTLSpec(Sequential):
+class TTLSpec(MappingSpec):
     """A mapping whose items are gone ``ttl`` seconds after they were set: ``x[k]``, ``get``,
     ``x[k] = v``, ``del``, ``pop``, ``in``, ``len``, ``clear``. Time is virtual: it passes only by
     calls of ``advance(seconds)``, which the test makes where it lets its clock go on."""
 
-    aliases: ClassVar[Mapping[str, str]] = {**_NAMES, "sleep": "advance", "tick": "advance"}
+    aliases: ClassVar[Mapping[str, str]] = {
+        **MappingSpec.aliases, "sleep": "advance", "tick": "advance",
+    }  # fmt: skip
 
     def __init__(self, ttl: float) -> None:
         if ttl <= 0:
@@ -95,52 +68,30 @@ class TTLSpec(Sequential):
     def initial(self) -> Any:
         return 0.0, frozenset()  # now, and (key, value, when it is gone)
 
-    def _live(self, state: Any) -> dict[Any, Any]:
+    def found(self, state: Any) -> dict[Any, Any]:
         now, items = state
         return {key: (value, gone) for key, value, gone in items if now < gone}
 
-    def _with(self, state: Any, items: dict[Any, Any]) -> Any:
-        return state[0], frozenset((key, value, gone) for key, (value, gone) in items.items())
+    def made(self, state: Any, found: dict[Any, Any]) -> Any:
+        return state[0], frozenset((key, value, gone) for key, (value, gone) in found.items())
+
+    def value(self, held: Any) -> Any:
+        return held[0]
 
     def on_advance(self, state: Any, seconds: float) -> Sequence[CallResult]:
         now = state[0] + seconds
-        live = self._live((now, state[1]))
-        return returns(None, self._with((now, None), live))
+        live = self.found((now, state[1]))
+        return returns(None, self.made((now, None), live))
 
     def on___getitem__(self, state: Any, key: Any) -> Sequence[CallResult]:
-        live = self._live(state)
+        live = self.found(state)
         return returns(live[key][0], state) if key in live else raises(KeyError, state)
 
     def on_get(self, state: Any, key: Any, default: Any = None) -> Sequence[CallResult]:
-        live = self._live(state)
+        live = self.found(state)
         return returns(live[key][0] if key in live else freeze(default), state)
 
     def on___setitem__(self, state: Any, key: Any, value: Any) -> Sequence[CallResult]:
-        live = self._live(state)
+        live = self.found(state)
         live[key] = freeze(value), state[0] + self.ttl
-        return returns(None, self._with(state, live))
-
-    def on___delitem__(self, state: Any, key: Any) -> Sequence[CallResult]:
-        live = self._live(state)
-        if key not in live:
-            return raises(KeyError, state)
-        del live[key]
-        return returns(None, self._with(state, live))
-
-    def on_pop(self, state: Any, key: Any, default: Any = _MISSING) -> Sequence[CallResult]:
-        live = self._live(state)
-        if key not in live:
-            if default is _MISSING:
-                return raises(KeyError, state)
-            return returns(freeze(default), state)
-        value, _ = live.pop(key)
-        return returns(value, self._with(state, live))
-
-    def on___contains__(self, state: Any, key: Any) -> Sequence[CallResult]:
-        return returns(key in self._live(state), state)
-
-    def on___len__(self, state: Any) -> Sequence[CallResult]:
-        return returns(len(self._live(state)), state)
-
-    def on_clear(self, state: Any) -> Sequence[CallResult]:
-        return returns(None, (state[0], frozenset()))
+        return returns(None, self.made(state, live))

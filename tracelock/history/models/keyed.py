@@ -81,16 +81,56 @@ class CounterSpec(Sequential):
         return returns(None, self.start)
 
 
-class DictSpec(Sequential):
-    """A ``dict``: ``x[k]``, ``get``, ``x[k] = v``, ``del``, ``pop``, ``setdefault``, ``in``,
-    ``len``, ``clear``, ``update``, ``popitem`` (any item), ``keys``, ``values``, ``items``,
-    ``copy``, iteration (in any order). Where all calls are about one key each, the keys are taken
-    apart."""
+class MappingSpec(Sequential):
+    """What models of mappings have in common. ``found`` gives the items of a state, by key, and
+    ``made`` the state that has these; ``value`` is what calls get of what there is by a key."""
 
     aliases: ClassVar[Mapping[str, str]] = {
         "put": "__setitem__", "set": "__setitem__", "delete": "__delitem__",
         "contains": "__contains__", "has": "__contains__", "size": "__len__", "len": "__len__",
     }  # fmt: skip
+
+    def found(self, state: Any) -> dict[Any, Any]:
+        return dict(state)
+
+    def made(self, state: Any, found: dict[Any, Any]) -> Any:
+        raise NotImplementedError
+
+    def value(self, held: Any) -> Any:
+        return held
+
+    def on___delitem__(self, state: Any, key: Any) -> Sequence[CallResult]:
+        found = self.found(state)
+        if key not in found:
+            return raises(KeyError, state)
+        del found[key]
+        return returns(None, self.made(state, found))
+
+    def on_pop(self, state: Any, key: Any, default: Any = _MISSING) -> Sequence[CallResult]:
+        found = self.found(state)
+        if key not in found:
+            if default is _MISSING:
+                return raises(KeyError, state)
+            return returns(freeze(default), state)
+        value = self.value(found.pop(key))
+        return returns(value, self.made(state, found))
+
+    def on___contains__(self, state: Any, key: Any) -> Sequence[CallResult]:
+        return returns(key in self.found(state), state)
+
+    def on___len__(self, state: Any) -> Sequence[CallResult]:
+        return returns(len(self.found(state)), state)
+
+    def on_clear(self, state: Any) -> Sequence[CallResult]:
+        return returns(None, self.made(state, {}))
+
+
+class DictSpec(MappingSpec):
+    """A ``dict``: ``x[k]``, ``get``, ``x[k] = v``, ``del``, ``pop``, ``setdefault``, ``in``,
+    ``len``, ``clear``, ``update``, ``popitem`` (any item), ``keys``, ``values``, ``items``,
+    ``copy``, iteration (in any order). Where all calls are about one key each, the keys are taken
+    apart."""
+
     _whole: ClassVar = frozenset({
         "__len__", "__iter__", "clear", "update", "popitem", "keys", "values", "items", "copy",
     })  # fmt: skip
@@ -108,6 +148,9 @@ class DictSpec(Sequential):
         given = operation.args[0] if operation.args else operation.kwargs.get("key", _MISSING)
         return None if given is _MISSING else ("key", given)
 
+    def made(self, state: Any, found: dict[Any, Any]) -> Any:
+        return frozenset(found.items())
+
     def on___getitem__(self, state: Any, key: Any) -> Sequence[CallResult]:
         found = dict(state)
         return returns(found[key], state) if key in found else raises(KeyError, state)
@@ -118,35 +161,10 @@ class DictSpec(Sequential):
     def on___setitem__(self, state: Any, key: Any, value: Any) -> Sequence[CallResult]:
         return returns(None, frozenset({**dict(state), key: freeze(value)}.items()))
 
-    def on___delitem__(self, state: Any, key: Any) -> Sequence[CallResult]:
-        found = dict(state)
-        if key not in found:
-            return raises(KeyError, state)
-        del found[key]
-        return returns(None, frozenset(found.items()))
-
-    def on_pop(self, state: Any, key: Any, default: Any = _MISSING) -> Sequence[CallResult]:
-        found = dict(state)
-        if key not in found:
-            if default is _MISSING:
-                return raises(KeyError, state)
-            return returns(freeze(default), state)
-        value = found.pop(key)
-        return returns(value, frozenset(found.items()))
-
     def on_setdefault(self, state: Any, key: Any, default: Any = None) -> Sequence[CallResult]:
         found = dict(state)
         value = found.setdefault(key, freeze(default))
         return returns(value, frozenset(found.items()))
-
-    def on___contains__(self, state: Any, key: Any) -> Sequence[CallResult]:
-        return returns(key in dict(state), state)
-
-    def on___len__(self, state: Any) -> Sequence[CallResult]:
-        return returns(len(state), state)
-
-    def on_clear(self, state: Any) -> Sequence[CallResult]:
-        return returns(None, frozenset())
 
     def on_update(self, state: Any, other: Any = (), **more: Any) -> Sequence[CallResult]:
         new = {key: freeze(value) for key, value in dict(other, **more).items()}

@@ -19,7 +19,7 @@ from tracelock.errors import InternalError, UsageError
 from tracelock.explore.search import FAILED
 from tracelock.explore.spread import shards
 from tracelock.explore.spread.shards import CodeResult, Job, Shard, ShardResult, UntilOver, run_on
-from tracelock.schedulers.base import Choice, Scheduler, Wrapper
+from tracelock.schedulers.base import Scheduler
 from tracelock.schedulers.strategies import SEEDED, strategy_named
 from tracelock.session.elsewhere.knowledge import (
     known_to,
@@ -28,6 +28,7 @@ from tracelock.session.elsewhere.knowledge import (
 )
 from tracelock.session.elsewhere.programs import ProgramAsBytes
 from tracelock.session.plan import Settings
+from tracelock.session.python_schedulers import UntilLost
 
 if TYPE_CHECKING:
     from tracelock.explore.search import Progress
@@ -188,28 +189,15 @@ def scheduler_of(host: PythonHost, shard: Shard) -> Scheduler:
     return UntilOver(host.injecting(made, seed))
 
 
-class OnePart(Wrapper):
+class OnePart(UntilLost):
     """A part of a systematic search, which ends as soon as it has taught something that decides
-    where schedules have choices. ``lost``: a worker that was to go on could not."""
+    where schedules have choices."""
 
     def __init__(self, inner: Scheduler, host: PythonHost) -> None:
         super().__init__(UntilOver(inner))
-        self.lost = False
         self._names, self._aim = host.names, host.program.aim
 
     def begin(self) -> bool:
         if self.lost or self._names.pending or self._aim.pending:
             return False
         return self.inner.begin()
-
-    def pick(self, choice: Choice) -> int:
-        if not self.lost:
-            picked = self.inner.pick(choice)
-            if picked in choice.options:
-                return picked
-            self.lost = True
-        return choice.options[0]
-
-    def end(self, steps: int) -> None:
-        if not self.lost:
-            self.inner.end(steps)
