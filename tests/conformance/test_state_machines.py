@@ -114,7 +114,7 @@ def test_a_right_one_passes() -> None:
 def test_of_tasks() -> None:
     with pytest.raises(tracelock.SearchFailed) as failed:
         tracelock.run_state_machine_concurrently(
-            TaskMachine, calls=2, clients=10, schedules=20, seconds=20
+            TaskMachine, calls=2, clients=10, schedules=20, seconds=120
         )
     assert "worker 0: add(by=1)\nworker 1: add(by=1)\n" in str(failed.value)
 
