@@ -14,8 +14,17 @@ from tracelock.instrument.rewrite.codes import compiled
 from tracelock.instrument.rewrite.sites import Site
 
 
+class NoHub:
+    """What a fake context tells of the account, which is nothing."""
+
+    def by_chance(self, what: str) -> None:
+        pass
+
+
 class SilentContext:
     """A fake context that lets everything happen; others say what of it they note."""
+
+    hub: Any = NoHub()
 
     def access(
         self, kind: int, obj: object, name: str | None, site: Site, value: object = None,
