@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import enum
-import os
-import subprocess
-import sys
-import textwrap
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -276,89 +271,3 @@ def test_a_set_of_tasks_has_the_order_of_their_making() -> None:
         workers=[waits, other], setup=State, backend="asyncio", strategy="dpor"
     )
     assert (found.verdict, found.account.chance) == ("verified", set())
-
-
-def test_what_is_put_in_or_taken_out_meanwhile() -> None:
-    """As the set's own iterator, but for the order."""
-    errors: list[str] = []
-    seen: list[Any] = []
-
-    def grows(s: State) -> None:
-        try:
-            for item in s.items:
-                s.items.add(item + "!")
-        except RuntimeError as error:
-            errors.append(str(error))
-
-    def shrinks(s: State) -> None:
-        taken = []
-        for item in s.items:
-            taken.append(item)
-            other = next(one for one in ("gamma", "delta", "alpha", "beta") if one not in taken)
-            s.items.discard(other)
-            s.items.add("omega")
-            if len(taken) == 3:
-                break
-        seen.append(taken)
-
-    for work in (grows, shrinks):
-        tracelock.explore(
-            workers=[work, number], setup=State, strategy="random", schedules=1,
-            instrument=[__name__],
-        )  # fmt: skip
-    assert set(errors) == {"Set changed size during iteration"}
-    assert all(len(set(taken)) == len(taken) for taken in seen)
-
-
-PROGRAM = """
-    import threading
-
-    class State:
-        def __init__(self):
-            names = ("alpha", "beta", "gamma", "delta", "epsilon")
-            self.locks = {name: threading.Lock() for name in names}
-            self.names = set(names)
-            self.seen = []
-
-    def work(s):
-        for name in s.names:
-            with s.locks[name]:
-                s.seen.append(name)
-
-    def wrong(s):
-        n = len(s.seen)
-        with s.locks["gamma"]:
-            assert len(s.seen) < n + 2
-
-    if __name__ == "__main__":
-        import sys
-        import tracelock
-
-        if len(sys.argv) == 2:
-            found = tracelock.explore(
-                workers=[work, wrong], setup=State, strategy="pct", schedules=2_000
-            )
-            assert found.failed
-            found.trace.save(sys.argv[1])
-        else:
-            trace = tracelock.load_trace(sys.argv[1])
-            again = tracelock.replay(trace, workers=[work, wrong], setup=State)
-            print(again.verdict.kind, again.reproduced, again.diverged)
-"""
-
-
-def test_a_trace_is_the_same_whatever_the_hashes_of_text_are(tmp_path: Path) -> None:
-    program, trace = tmp_path / "program.py", tmp_path / "trace.json"
-    program.write_text(textwrap.dedent(PROGRAM), encoding="utf-8")
-
-    def run(seed: int, *more: str) -> str:
-        paths = os.pathsep.join(sys.path)
-        done = subprocess.run(
-            [sys.executable, program, trace, *more], capture_output=True, text=True, timeout=120,
-            env={**os.environ, "PYTHONHASHSEED": str(seed), "PYTHONPATH": paths},
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    run(1)
-    assert run(2, "again") == run(3, "again") == "failed True None\n"

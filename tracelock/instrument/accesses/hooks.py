@@ -43,7 +43,7 @@ from tracelock.instrument.accesses.reach import keyed
 from tracelock.instrument.accesses.rows import taken_apart
 from tracelock.instrument.accesses.stand_ins import ItemRead, Walk
 from tracelock.instrument.accesses.stepping import StepWalk
-from tracelock.instrument.accesses.unordered import is_set, ordered
+from tracelock.instrument.accesses.unordered import is_set, show_order
 from tracelock.instrument.contexts import Context, contexts, identity
 from tracelock.instrument.rewrite.sites import Site
 from tracelock.instrument.steps import NoneType, is_plain
@@ -242,17 +242,19 @@ def iterating(obj: Any, site: Site) -> Any:
     if context is None:
         return obj
     found = reads(type_, "__iter__")
+    if is_set(type_):
+        show_order(obj, context)
     if not found:
-        return ordered(obj, context) if is_set(type_) else obj
+        return obj
     if found is STEPS:
         return StepWalk(obj, site)
     held = owners(obj)
     if not held:
-        return ordered(obj, context) if is_set(type_) else obj
+        return obj
     if not hasattr(type_, "__next__"):  # making the iterator looks at the container already
         for owner in held:
             context.access(ops.READ, owner, None, site)
-    return Walk(iter(ordered(obj, context) if is_set(type_) else obj), held, site)
+    return Walk(iter(obj), held, site)
 
 
 def rows(obj: Any, site: Site, nested: bool = False) -> Any:

@@ -16,7 +16,6 @@ from tracelock.instrument.accesses.containers import (
     GIVEN,
     HASH,
     ORDER,
-    OVER,
     STEPS,
     SUM,
     TRUTH,
@@ -41,7 +40,7 @@ from tracelock.instrument.accesses.reach import (
 )
 from tracelock.instrument.accesses.stand_ins import Walk
 from tracelock.instrument.accesses.stepping import StepWalk, enter
-from tracelock.instrument.accesses.unordered import SHOWING_ORDER, TAKING_ORDER, is_set, ordered
+from tracelock.instrument.accesses.unordered import SHOWING_ORDER, TAKING_ORDER, is_set, show_order
 from tracelock.instrument.contexts import Context, identity
 from tracelock.instrument.rewrite.sites import Site
 from tracelock.instrument.steps import is_plain
@@ -72,12 +71,9 @@ def _plan_look(type_: type, operation: str) -> Look | None:
 
 
 def _in_order(plan: Look | None, obj: Any, operation: str, site: Site, context: Context) -> Any:
-    """A set, whose items are taken one after the other: at once and right after the point, or
-    later, by an iterator of its own that has its points."""
-    if plan is not None:
-        plan(obj, operation, site, context)
-    arranged = ordered(obj, context)
-    return obj if operation == OVER else arranged
+    """A set, whose items are taken one after the other."""
+    show_order(obj, context)
+    return obj if plan is None else plan(obj, operation, site, context)
 
 
 def _plan_of(type_: type, operation: str) -> Look | None:
@@ -128,7 +124,7 @@ def looked(obj: Any, operation: str, site: Site, context: Context, code: bool = 
     """Before an operation looks at ``obj``. Returns what it is to get: where code of Python is
     called for each item (``code``: by the operation itself), what makes a point before each."""
     if is_set(type(obj)) and (code or operation in SHOWING_ORDER):
-        ordered(obj, context)
+        show_order(obj, context)
     found = reads(type(obj), operation)
     if not found:
         return obj
@@ -233,7 +229,7 @@ def searched(item: Any, obj: Any, site: Site, context: Context) -> None:
 def combined(obj: Any, operand: Any, operation: str, site: Site, context: Context) -> Any:
     """Before ``obj += operand`` and its like change a container; returns the operand."""
     if is_set(type(operand)) and not is_set(type(obj)):
-        ordered(operand, context)
+        show_order(operand, context)
     if not is_plain(operand) and access_of(type(operand), "__len__") is None:
         new = looked(operand, "__iter__", site, context)
         if new is not operand:
@@ -269,7 +265,7 @@ def given(function: Any, roots: list[Any], site: Site, context: Context) -> None
     if name in TAKING_ORDER:
         for each in roots:
             if is_set(type(each)):
-                ordered(each, context)
+                show_order(each, context)
     found = below(GIVEN, *roots)
     if name in FILLING:
         filled = [each for each in roots if kind_of(type(each)) == FLAT]

@@ -24,7 +24,7 @@ from tracelock.instrument.accesses.by_type import by_type, entry, forget
 from tracelock.instrument.accesses.containers import access_of, holder_of, order_of, table_of
 from tracelock.instrument.accesses.places import learn, namespace_of
 from tracelock.instrument.accesses.stand_ins import DeepMethod, Later, Method, Unbound, method_class
-from tracelock.instrument.accesses.unordered import is_set, ordered
+from tracelock.instrument.accesses.unordered import is_set, show_order
 from tracelock.instrument.contexts import Context, identity
 from tracelock.instrument.rewrite.sites import Site
 
@@ -252,7 +252,7 @@ def _module_data(obj: Any, name: str, site: Site, context: Context) -> Any:
 
 def _pop(obj: Any, name: str, site: Site, context: Context) -> Any:
     """A set gives an item: whichever comes first."""
-    ordered(obj, context)
+    show_order(obj, context)
     return _CONTAINER[ops.WRITE, Method](obj, name, site, context)
 
 

@@ -23,7 +23,7 @@ from tracelock.instrument.accesses.containers import (
 from tracelock.instrument.accesses.places import owner_of, place_of
 from tracelock.instrument.accesses.reach import CODE, Reach, StandIn, keyed, kind_of, others
 from tracelock.instrument.accesses.stepping import StepWalk, enter
-from tracelock.instrument.accesses.unordered import TAKING_ORDER, is_set, ordered
+from tracelock.instrument.accesses.unordered import TAKING_ORDER, is_set, show_order
 from tracelock.instrument.contexts import Context, contexts, identity
 from tracelock.instrument.rewrite.sites import Site
 from tracelock.instrument.steps import is_plain
@@ -75,7 +75,7 @@ def _reach(
         if is_plain(each):
             continue
         if (name in _TAKING or name in TAKING_ORDER) and is_set(type(each)):
-            ordered(each, context)
+            show_order(each, context)
         if reads(type(each), "__iter__") is STEPS:
             below = Reach("__iter__")
             below.add(each)

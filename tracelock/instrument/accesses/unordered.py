@@ -1,16 +1,15 @@
 """Sets, whose order is that of hashes: of addresses, or of text, which differ from run to run.
 
 Which item comes first is decided by no schedule then, and other orders were not tried: the account
-says so. Where all items are text, numbers, enumeration members or tuples of these, looked-into code
-gets them in the order of their values, so that a trace means the same in another process.
+says so. The order itself is left alone: code in C, and code that is not looked into, would go
+through the same set in another one.
 """
 
 from __future__ import annotations
 
-import enum
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any, Final
 
 from tracelock.instrument.accesses.containers import OVER
@@ -29,10 +28,8 @@ TAKING_ORDER: Final = frozenset(
     }
 )  # fmt: skip
 _NUMBERS: Final = (int, bool, float, complex)
-#: Hashes of numbers, also of their subclasses (``IntEnum``), and comparisons that run no code.
+#: Hashes of numbers, also of their subclasses (``IntEnum``).
 _OF_NUMBERS: Final = [vars(one)["__hash__"] for one in (int, float, complex)]
-_PLAIN_HASHES: Final = [enum.Enum.__hash__, vars(int)["__hash__"], vars(str)["__hash__"]]
-_PLAIN_COMPARISONS: Final = [vars(one)["__eq__"] for one in (object, int, str)]
 #: Whether the hash of text is the same in every process.
 _FIXED: Final = os.environ.get("PYTHONHASHSEED", "random").isdigit()
 _TEXT: Final = (str, bytes)
@@ -44,27 +41,18 @@ def is_set(type_: type) -> bool:
     return issubclass(type_, set | frozenset)
 
 
-def ordered(obj: Any, context: Context) -> Any:
-    """The items of a set that are gone through, in the order of their values if there is one that
-    the set itself has not; else ``obj``. What decides the order is told."""
+def show_order(obj: Any, context: Context) -> None:
+    """The items of a set are gone through: what decides their order is told."""
     items = list(_plain(obj))
-    if len(items) < 2 or all(map(_decided, items)):
-        return obj
+    if len(items) < 2 or (_FIXED and all(map(_of_values, items))):
+        return
     names = sorted({type(item).__name__ for item in items if not _decided(item)})
-    if not (_FIXED and all(map(_of_values, items))):
+    if names:
         context.hub.by_chance(f"the order of a set of {' and '.join(names)}")
-    keys = [_key(item) for item in items]
-    if None in keys:
-        return obj
-    return Ordered(obj, [item for _, item in sorted(zip(keys, items, strict=True), key=_first)])
 
 
 def _plain(obj: Any) -> Iterable[Any]:
     return (set if issubclass(type(obj), set) else frozenset).__iter__(obj)
-
-
-def _first(pair: tuple[Any, Any]) -> Any:
-    return pair[0]
 
 
 def _decided(item: Any) -> bool:
@@ -90,46 +78,3 @@ def _of_values(item: Any) -> bool:
     """Whether its hash depends on values alone."""
     type_ = type(item)
     return type_ in _TEXT or _decided(item) or (type_ is tuple and all(map(_of_values, item)))
-
-
-def _key(item: Any) -> tuple[Any, ...] | None:
-    """What stands for an item in the order of values, None where nothing does."""
-    type_ = type(item)
-    if type_ in (int, bool, float):
-        return 0, "", item
-    if type_ in _TEXT:
-        return 1, type_.__name__, item
-    if item is None:
-        return 2, "", ""
-    if type_ is tuple:
-        keys = tuple(map(_key, item))
-        return None if None in keys else (3, "", keys)
-    plain = _is_any(type_.__hash__, _PLAIN_HASHES) and _is_any(type_.__eq__, _PLAIN_COMPARISONS)
-    if isinstance(type_, enum.EnumType) and plain:  # asking for it runs no code of the user's
-        return 4, f"{type_.__module__}.{type_.__qualname__}", item._name_
-    return None
-
-
-class Ordered:
-    """An iterator over a set: as the set's own, with its errors where that grows, in another
-    order. What was taken out meanwhile does not come."""
-
-    __slots__ = ("_items", "_real", "_set")
-
-    def __init__(self, obj: Any, items: list[Any]) -> None:
-        self._set = obj
-        self._real = iter(_plain(obj))
-        self._items = iter(items)
-
-    def __iter__(self) -> Iterator[Any]:
-        return self
-
-    def __next__(self) -> Any:
-        next(self._real)
-        for item in self._items:
-            if item in self._set:
-                return item
-        raise StopIteration
-
-    def __length_hint__(self) -> int:
-        return self._real.__length_hint__()  # type: ignore[attr-defined, no-any-return]
