@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator
 from concurrent.futures import BrokenExecutor, Executor, Future
 from contextlib import contextmanager
 from multiprocessing.context import SpawnContext, SpawnProcess
-from time import monotonic
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.engine.verdicts import signal_name
@@ -31,6 +31,8 @@ DEATHS: Final = 3
 #: Seconds in which processes end by themselves, and those in which SIGTERM ends them.
 LEAVING: Final = 20.0
 ENDING: Final = 5.0
+#: Seconds after which it is known how a process has ended.
+KNOWN: Final = 0.5
 #: Seconds to wait for a cluster to answer.
 ANSWER = 10.0
 
@@ -125,9 +127,19 @@ class Processes:
         try:
             return self._pool.submit(self._run, shard)
         except (OSError, ValueError) as error:  # 3.11 closes its pipes while it starts another one
-            if any(process.exitcode for process in self._context.made):
+            if self._died():
                 raise BrokenExecutor(str(error)) from error
             raise
+
+    def _died(self) -> bool:
+        """Whether a process has died. How it ended may be known to the executor's thread first, and
+        here a moment later."""
+        end = monotonic() + KNOWN
+        while not any(process.exitcode for process in self._context.made):
+            if monotonic() > end:
+                return False
+            sleep(0.01)
+        return True
 
     def renew(self) -> None:
         """A process has died. Raises LimitReached where that happens again and again."""
