@@ -114,7 +114,7 @@ def with_workers(folder: Path) -> dict[str, list[str]]:
                                 *processes],
         "explore with jobs": ["explore", scenario, "--strategy", "random", "--seconds", "4",
                               "--jobs", "2", "--json"],
-        "explore, real engine": ["explore", scenario, "--engine", "real", "--seconds", "2",
+        "explore, real engine": ["explore", scenario, "--engine", "real", "--seconds", "4",
                                  *processes],
         "replay": ["replay", str(folder / "processes.json"), "--json"],
         "run Python": ["run", *code],
