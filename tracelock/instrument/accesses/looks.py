@@ -65,7 +65,7 @@ def plan_look(type_: type, operation: str) -> Look | None:
 
 def _plan_look(type_: type, operation: str) -> Look | None:
     plan = _plan_of(type_, operation)
-    if operation in SHOWING_ORDER and is_set(type_):
+    if operation in SHOWING_ORDER and is_set(type_) and plan is not looked:  # which tells itself
         return functools.partial(_in_order, plan)
     return plan
 

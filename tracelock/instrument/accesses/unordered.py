@@ -27,6 +27,7 @@ TAKING_ORDER: Final = frozenset(
         "tee", "writelines", "zip_longest",
     }
 )  # fmt: skip
+_SETS: Final = (set, frozenset)
 _NUMBERS: Final = (int, bool, float, complex)
 #: Hashes of numbers, also of their subclasses (``IntEnum``).
 _OF_NUMBERS: Final = [vars(one)["__hash__"] for one in (int, float, complex)]
@@ -38,7 +39,7 @@ _OURS: Final = __name__.partition(".")[0] + "."
 
 
 def is_set(type_: type) -> bool:
-    return issubclass(type_, set | frozenset)
+    return issubclass(type_, _SETS)
 
 
 def show_order(obj: Any, context: Context) -> None:

@@ -8,6 +8,7 @@ function that C has for it does not; it is called through ``ctypes``.
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 from collections.abc import Callable
 from types import FrameType
@@ -18,6 +19,10 @@ CALL: Final = 0
 C_CALL: Final = 4
 #: The part of the limit of recursion up to which calls are recorded: a third.
 _PART: Final = 3
+#: Where the code of this package is.
+OWN_FOLDER: Final = (
+    os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))) + os.sep
+)
 DEEP: Final = "a recursion goes deeper than they are recorded"
 
 _Function: Final = ctypes.PYFUNCTYPE(

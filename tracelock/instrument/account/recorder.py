@@ -46,13 +46,12 @@ from tracelock.instrument.account.looks import (
     rebound,
 )
 from tracelock.instrument.account.monitoring import Monitored
-from tracelock.instrument.account.profiling import CALL, Profile
+from tracelock.instrument.account.profiling import CALL, OWN_FOLDER, Profile
 from tracelock.instrument.account.reached import Reached
 from tracelock.instrument.account.touched import TouchedObjects
 from tracelock.instrument.contexts import contexts, identity, on_behalf
 from tracelock.instrument.hub import Hub, Phase, ScheduleOver, get_ident
 
-_OURS: Final = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))) + os.sep
 #: The library of the loop, which is under control: who is in there is told by nobody (``TRUSTED``).
 _LOOPS: Final = os.path.join(os.path.dirname(os.__file__), "asyncio") + os.sep
 _FAST: Final = inspect.CO_OPTIMIZED | inspect.CO_NEWLOCALS
@@ -84,8 +83,8 @@ class KnownCode:
 def _silent(code: CodeType, what: int) -> bool:
     """Whether it tells nothing that this code is entered, or calls a function in C."""
     if what == CALL:
-        return code.co_filename.startswith((_OURS, _LOOPS))
-    return code.co_filename.startswith(_OURS) and identity(code) not in on_behalf
+        return code.co_filename.startswith((OWN_FOLDER, _LOOPS))
+    return code.co_filename.startswith(OWN_FOLDER) and identity(code) not in on_behalf
 
 
 class CallRecorder:
@@ -243,7 +242,7 @@ class CallRecorder:
 
     def _about(self, frame: FrameType) -> KnownCode:
         code = frame.f_code
-        if code.co_filename.startswith(_OURS):
+        if code.co_filename.startswith(OWN_FOLDER):
             return KnownCode(code, OURS, "tracelock")
         given = frame.f_globals.get("__name__")
         module = given if type(given) is str else "code of no module"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from _thread import allocate_lock, get_ident, start_new_thread
 from collections.abc import Callable
@@ -11,11 +10,10 @@ from typing import Any, Final
 
 from tracelock.instrument.accesses import hooks
 from tracelock.instrument.account.known import is_standard
-from tracelock.instrument.account.profiling import CALL, Profile
+from tracelock.instrument.account.profiling import CALL, OWN_FOLDER, Profile
 from tracelock.instrument.contexts import contexts, identity
 from tracelock.instrument.gil.originals import place_of
 
-_OURS: Final = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))) + os.sep
 #: Those of ``_thread``, before they are under control.
 _new_lock: Final = allocate_lock
 _start_thread: Final = start_new_thread
@@ -37,7 +35,7 @@ def whose(frame: FrameType) -> int:
     if found is None:
         module = frame.f_globals.get("__name__")
         name = module if type(module) is str else ""
-        if code.co_filename.startswith(_OURS) or name.partition(".")[0] == "tracelock":
+        if code.co_filename.startswith(OWN_FOLDER) or name.partition(".")[0] == "tracelock":
             kind = OURS
         else:
             kind = STANDARD if is_standard(name) else OTHER

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from tracelock.instrument.account.known import CONTROLLED, HARMLESS, is_standard, root_of, trusted
 from tracelock.instrument.account.monitoring import Monitored
-from tracelock.instrument.account.profiling import CALL, Profile
+from tracelock.instrument.account.profiling import CALL, OWN_FOLDER, Profile
 from tracelock.instrument.contexts import identity, on_behalf
 
 #: Modules of the standard library that workers may run code of: these keep nothing that was given
@@ -28,7 +28,6 @@ KEEP_NOTHING: Final = frozenset({
     "pickle", "posixpath", "random", "re", "reprlib", "statistics", "string", "struct", "textwrap",
     "time", "types", "typing",
 })  # fmt: skip
-_OURS: Final = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))) + os.sep
 
 
 def keeps_nothing(module: str, owns: Callable[[str], bool]) -> bool:
@@ -65,17 +64,17 @@ class ForeignCode:
         """A place that is looked at once: where code is entered, or in our own."""
         if what == CALL:
             return self._entered(code, sys._getframe(2))
-        return code.co_filename.startswith(_OURS)
+        return code.co_filename.startswith(OWN_FOLDER)
 
     def _told(self, frame: FrameType, what: int, function: Any) -> None:
         if what == CALL:
             self._entered(frame.f_code, frame)
-        elif not frame.f_code.co_filename.startswith(_OURS):
+        elif not frame.f_code.co_filename.startswith(OWN_FOLDER):
             self._called(function)
 
     def _entered(self, code: CodeType, frame: FrameType) -> bool:
         """Look at code that is entered. Whether that need not be done again."""
-        if identity(code) in self._known or code.co_filename.startswith(_OURS):
+        if identity(code) in self._known or code.co_filename.startswith(OWN_FOLDER):
             return True
         module = frame.f_globals.get("__name__")
         if type(module) is not str:
@@ -101,7 +100,7 @@ def _serves(frame: FrameType) -> bool:
     """Whether code of the standard library is there for our own code, and not for the program."""
     there = frame.f_back
     while there is not None:
-        if there.f_code.co_filename.startswith(_OURS):
+        if there.f_code.co_filename.startswith(OWN_FOLDER):
             return identity(there.f_code) not in on_behalf
         module = there.f_globals.get("__name__")
         if type(module) is not str or not is_standard(module):
