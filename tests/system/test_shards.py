@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from multiprocessing import active_children
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
 
@@ -339,6 +340,31 @@ def test_a_process_that_cannot_be_started_since_another_died() -> None:
         process.join()
         with pytest.raises(BrokenExecutor, match="fds_to_keep"):
             processes.submit(shard)
+        processes.renew()
+    assert told[0].startswith("a process that ran a part of the search was killed by SIGKILL")
+
+
+def test_how_the_first_one_died_may_be_known_last() -> None:
+    """Whoever waits for a process first knows how it ended; the others learn it a moment later."""
+
+    class Late(SpawnProcess):
+        asked = 0
+
+        @property
+        def exitcode(self) -> int | None:
+            self.asked += 1
+            return None if self.asked < 5 else super().exitcode
+
+    told: list[str] = []
+    with executors.Processes(1, told.append) as processes:
+        processes._pool.submit(abs, 1).result()
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            one = processes._context.Process(target=time.sleep, args=(600,))
+            one.start()
+            assert one.pid is not None
+            os.kill(one.pid, number)
+            one.join()
+        one.__class__ = Late
         processes.renew()
     assert told[0].startswith("a process that ran a part of the search was killed by SIGKILL")
 

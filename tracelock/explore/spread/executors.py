@@ -113,7 +113,11 @@ class Processes:
         while left and monotonic() < end and not any(process.exitcode for process in left):
             left[0].join(0.1)
             left = [process for process in left if process.exitcode != 0]
-        codes = [process.exitcode for process in left if process.exitcode]
+        codes = self._codes()
+        end = monotonic() + KNOWN  # of the first to die it may be known later than of those it took
+        while codes and not any(map(_by_itself, codes)) and monotonic() < end:
+            sleep(0.01)
+            codes = self._codes()
         for act in (SpawnProcess.terminate, SpawnProcess.kill):
             for process in left:
                 act(process)
@@ -121,6 +125,9 @@ class Processes:
             for process in left:
                 process.join(max(0.0, end - monotonic()))
         return codes
+
+    def _codes(self) -> list[int]:
+        return [process.exitcode for process in self._context.made if process.exitcode]
 
     def submit(self, shard: Shard) -> Future[ShardResult]:
         """Hand a shard out. Raises BrokenExecutor where a process has died."""
@@ -135,7 +142,7 @@ class Processes:
         """Whether a process has died. How it ended may be known to the executor's thread first, and
         here a moment later."""
         end = monotonic() + KNOWN
-        while not any(process.exitcode for process in self._context.made):
+        while not self._codes():
             if monotonic() > end:
                 return False
             sleep(0.01)
@@ -154,9 +161,14 @@ class Processes:
         self._start()
 
 
+def _by_itself(code: int) -> bool:
+    """Whether a process ended like that without the executor, which ends the others by SIGTERM."""
+    return code != -signal.SIGTERM
+
+
 def _how(codes: list[int]) -> str:
-    """How the first process died. The executor itself ends the others, by SIGTERM."""
-    code = next((one for one in codes if one != -signal.SIGTERM), next(iter(codes), None))
+    """How the first process died."""
+    code = next(filter(_by_itself, codes), next(iter(codes), None))
     if code is None:  # it was gone before it was known
         return "died"
     return f"was killed by {signal_name(-code)}" if code < 0 else f"died (exit status {code})"
