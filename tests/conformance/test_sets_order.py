@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import importlib.util
+import inspect
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -164,9 +168,34 @@ def popped(s: State) -> None:
     s.seen.append(set(s.items).pop())
 
 
+def mapped(s: State) -> None:
+    s.seen = list(map(str, s.items))
+
+
+def filtered(s: State) -> None:
+    s.seen = list(filter(None, s.items))
+
+
+def shown(s: State) -> None:
+    s.seen.append(str(s.items))
+
+
+def in_text(s: State) -> None:
+    s.seen.append(f"{s.items}, {s.items!r}")
+
+
+def formatted(s: State) -> None:
+    s.seen.append("%s" % s.items)  # noqa: UP031
+
+
+def least_by_a_key(s: State) -> None:
+    s.seen.append(min(s.items, key=lambda item: 0))
+
+
 TELLING: list[Callable[[State], None]] = [
     loop, comprehension, nested, as_list, as_tuple, display, arguments, unpacked, joined, generated,
     counted, zipped, first, extended, added, queued, keyed, by_a_key, popped,
+    mapped, filtered, shown, in_text, formatted, least_by_a_key,
 ]  # fmt: skip
 
 
@@ -217,6 +246,53 @@ def test_what_depends_on_the_order_is_told(work: Callable[[State], None]) -> Non
     found = tracelock.explore(
         workers=[locked(work), locked(number)], setup=State, strategy="random", schedules=1,
         instrument=[__name__],
+    )  # fmt: skip
+    assert found.account.chance == {"the order of a set of str"}
+
+
+@pytest.fixture
+def module(tmp_path: Path) -> Iterator[Callable[[str], Any]]:
+    """What makes a module of a source, which is gone after the test."""
+    made: list[str] = []
+
+    def make(source: str) -> Any:
+        path = tmp_path / f"orders{len(made)}.py"
+        path.write_text(source)
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        assert spec is not None and spec.loader is not None
+        found = sys.modules[path.stem] = importlib.util.module_from_spec(spec)
+        made.append(path.stem)
+        spec.loader.exec_module(found)
+        return found
+
+    yield make
+    for name in made:
+        del sys.modules[name]
+
+
+@pytest.mark.parametrize(
+    "form", ["({'alpha', 'beta', 'gamma'})", "({str(number) for number in range(4)})",
+             "({'alpha', 'beta'} | {'gamma'})", "set(('alpha', 'beta'))",
+             "frozenset({'alpha', 'beta'})"],
+)  # fmt: skip
+@pytest.mark.parametrize("work", [*TELLING, given], ids=lambda work: work.__name__)
+def test_sets_that_the_expression_makes_have_one_too(
+    work: Callable[[Any], Any], form: str, module: Callable[[str], Any]
+) -> None:
+    source = inspect.getsource(work).replace("s.items", form)
+    if work is given:  # each worker has its own items here, and the lock is not needed
+        source = f"def given(s):\n    s.seen = [*{form}]\n"
+    made = module(
+        "from __future__ import annotations\nfrom collections import deque\n"
+        "from collections.abc import Iterator\nfrom typing import Any\n"
+        f"class State: pass\n{inspect.getsource(given)}{inspect.getsource(delegates)}\n{source}"
+        f"def works(s):\n    with s.lock:\n        {work.__name__}(s)\n"
+    )
+    if work is generated:
+        made.delegates = module(f"def delegates(s):\n    yield from {form}\n").delegates
+    found = tracelock.explore(
+        workers=[made.works, locked(number)], setup=State, strategy="random", schedules=1,
+        instrument=[made.__name__, *(["orders1"] if work is generated else [])],
     )  # fmt: skip
     assert found.account.chance == {"the order of a set of str"}
 

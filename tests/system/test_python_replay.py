@@ -210,3 +210,61 @@ def test_the_story_shows_the_interleaving(case: Case) -> None:
     ):
         assert wanted in text, text
     assert textwrap.dedent(text) == text
+
+
+NAMES = """\
+import sys
+import tracelock
+
+class Store:
+    value, seen = 0, ()
+
+def setup():
+    return Store()
+
+def add(store):
+    for name in {"one", "two", "three", "four", "five", "six", "seven"}:
+        if name == "five":
+            value = store.value
+            store.value = value + 1
+        elif name < "p":
+            store.seen += (name,)
+
+def check(store):
+    assert store.value == 2, store.value
+
+if __name__ == "__main__":
+    import names
+    found = tracelock.explore(setup=names.setup, workers=[names.add] * 2, check=names.check)
+    assert found.failed, found
+    found.trace.save(sys.argv[1])
+    print(found.trace.environment["hash_seed"], [one for one in found.notes if "hashes" in one])
+"""
+
+
+def test_what_depends_on_hashes_of_text_says_so_and_gets_them(tmp_path: Path) -> None:
+    (tmp_path / "names.py").write_text(NAMES)
+    root = str(Path(tracelock.__file__).resolve().parents[1])
+
+    def python(seed: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, *arguments],
+            capture_output=True, text=True, timeout=60, cwd=tmp_path,
+            env={"PYTHONPATH": root, "PYTHONHASHSEED": seed, "PATH": "/usr/bin:/bin"},
+        )  # fmt: skip
+
+    def replayed(seed: str, *isolated: str) -> subprocess.CompletedProcess[str]:
+        return python(seed, *isolated, "-m", "tracelock", "replay", "trace.json", "--allow-call")
+
+    assert python("5", "names.py", "trace.json").stdout == "5 []\n"
+    for seed in ("5", "6", "random"):
+        done = replayed(seed)
+        assert done.returncode == 0, done.stdout + done.stderr
+    trace = load_trace(tmp_path / "trace.json")
+    trace.environment["hash_seed"] = "random"  # as one that was recorded where nothing was set
+    trace.save(tmp_path / "trace.json")
+    done = replayed("6")
+    assert done.returncode == 3
+    assert "record it again with PYTHONHASHSEED=0" in done.stdout + done.stderr
+    drawn = python("random", "names.py", "trace.json").stdout
+    assert drawn.startswith("random ['the program goes through a set of text, whose order is")

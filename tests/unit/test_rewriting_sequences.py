@@ -146,6 +146,10 @@ CASES = [
     ("return d | {'x': 1}", "r d, r dict"),
     ("return (yield o.n)", "r o.n"),
     ("print(l, file=o.f)", "r o.f, r l"),
+    ("print('x', l)", "r l"),
+    ("return [*filter(None, l)]", "r l, r l"),
+    ("for a, b in zip('ab', l): pass", "r l, r l, r l, r l"),
+    ("return max(0, *l)", "r l"),
     *(case for version, cases in NEWER.items() if sys.version_info >= version for case in cases),
 ]
 

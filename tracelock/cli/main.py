@@ -52,6 +52,7 @@ def _main(argv: Sequence[str] | None) -> int:
             options = build_parser().parse_args(argv)
         except SystemExit as end:  # argparse has printed the help, the version or what is wrong
             return end.code if isinstance(end.code, int) else 2
+        options.console = argv is None
         from tracelock.cli.interrupts import one_interrupt
         from tracelock.cli.output import Output
 

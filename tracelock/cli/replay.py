@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,6 +21,7 @@ from tracelock.session.api import replay
 from tracelock.session.replaying import STALE, ReplayResult, conclusion
 from tracelock.session.targets import NOT_ALLOWED, python_of, test_of
 from tracelock.trace import Trace, Verdict, load_trace
+from tracelock.trace.hashing import DRAWN, seed_needed
 from tracelock.trace.token import parse_token
 
 DIFFERENT: Final = 1
@@ -42,8 +44,10 @@ def replay_command(options: argparse.Namespace, out: Output) -> int:
 
         check_trace(trace)
     find_modules(options)
-    if python_of(trace) is not None and not options.allow_call:
-        raise UsageError(f"{options.trace}: {NOT_ALLOWED}")
+    if python_of(trace) is not None:
+        if not options.allow_call:
+            raise UsageError(f"{options.trace}: {NOT_ALLOWED}")
+        _with_its_hashes(options, trace)
     node = test_of(trace)
     if node is not None:
         from tracelock.cli.replay_test import replay_test
@@ -55,6 +59,18 @@ def replay_command(options: argparse.Namespace, out: Output) -> int:
         trace, backend=options.backend, allow_call=options.allow_call,
         start_method=options.start_method, isolation=options.isolation,
     ), trace)  # fmt: skip
+
+
+def _with_its_hashes(options: argparse.Namespace, trace: Trace) -> None:
+    """Where code depends on hashes of text: the same command again, in a process that has those of
+    the recording."""
+    seed = seed_needed(trace.environment)
+    here = options.trace == "-" or sys.flags.ignore_environment or not options.console
+    if seed in ("", DRAWN) or here or os.name != "posix":
+        return  # a replay that differs says why
+    os.execve(
+        sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, "PYTHONHASHSEED": seed}
+    )
 
 
 def _replay_token(options: argparse.Namespace, out: Output) -> int:

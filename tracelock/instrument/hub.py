@@ -199,6 +199,11 @@ class Hub:
         if self.account is not None:
             self.account.account.chance.add(what)
 
+    def by_hash(self) -> None:
+        """What comes next depends on hashes of text."""
+        if self.account is not None:
+            self.account.account.hashed.add("text")
+
     def begin(self, controller: OpenController) -> None:
         """A schedule begins, in the main thread; ``controller.begin`` has been called."""
         self._clear()

@@ -31,12 +31,12 @@ from tracelock.instrument.scanning.process import looking
 from tracelock.ops import ON_WORKER
 from tracelock.schedulers.base import Scheduler
 from tracelock.schedulers.injecting import InjectingScheduler
+from tracelock.session import python_remarks
 from tracelock.session.backends import make_python_backend
 from tracelock.session.host import Host, OnProgress, run_once
 from tracelock.session.interpreters.which import Interpreted
 from tracelock.session.looking import Looking
 from tracelock.session.plan import Settings
-from tracelock.session.python_remarks import chance_of, remarks_of, withheld_of
 from tracelock.session.python_runner import PythonRunner
 from tracelock.session.python_schedulers import (
     LOOK_FOR,
@@ -48,7 +48,7 @@ from tracelock.session.python_schedulers import (
     steps_of,
     with_accesses,
 )
-from tracelock.trace import Trace, Verdict, environment
+from tracelock.trace import Trace, Verdict
 
 if TYPE_CHECKING:
     from tracelock.session.python import PythonTarget
@@ -210,8 +210,8 @@ class PythonHost(Interpreted, Host):
         sources, places = self.sources.of(places_in(log))
         return Trace(
             program.to_data(sources, places, log), settings.backend, "controlled", strategy,
-            settings.clock, environment(None), known[: last + 1], events, verdict,
-            extra=header_hints(events, known),
+            settings.clock, python_remarks.environment_of(self.account), known[: last + 1], events,
+            verdict, extra=header_hints(events, known),
         )  # fmt: skip
 
     def follower(self, trace: Trace) -> PythonReplay:
@@ -386,7 +386,8 @@ class PythonHost(Interpreted, Host):
         return found
 
     def qualify(self, found: Searched) -> None:
-        self.account.chance |= chance_of(self.backend, self.notes)
+        self.account.chance |= python_remarks.chance_of(self.backend, self.notes)
+        self.notes += python_remarks.hashed_of(self.account) if found.failures() else []
         if found.exhaustive and self.backend.cut_daemons:
             self.notes.append(
                 "daemon threads were cut off when the others had ended: what they would have done "
@@ -414,14 +415,14 @@ class PythonHost(Interpreted, Host):
 
     @property
     def withheld(self) -> list[str]:  # type: ignore[override]
-        return withheld_of(self.backend)
+        return python_remarks.withheld_of(self.backend)
 
     @property
     def lasting(self) -> list[str]:
         return [*self.backend.kept.lasting, *self.isolation.leaks]
 
     def remarks(self, schedules: int) -> list[str]:
-        return [*remarks_of(self.backend), *filter(None, [self.isolation.why])]
+        return [*python_remarks.remarks_of(self.backend), *filter(None, [self.isolation.why])]
 
     def until(self, deadline: float | None) -> None:
         self.backend.bounds.deadline = deadline

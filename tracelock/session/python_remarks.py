@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from tracelock.instrument.account.account import listed
+from tracelock.instrument.account.account import Account, listed
+from tracelock.trace import environment
+from tracelock.trace.hashing import DRAWN, hash_remark, seed_here
 
 if TYPE_CHECKING:
     from tracelock.instrument.backend import PythonBackend
@@ -17,6 +19,16 @@ def chance_of(backend: PythonBackend, notes: Sequence[str]) -> set[str]:
     if any("not deterministic" in note for note in notes):
         found.add("what it does twice in one schedule")
     return found
+
+
+def environment_of(account: Account) -> dict[str, Any]:
+    """Where a schedule was recorded, for the header of its trace."""
+    return {**environment(None), **({"hash_seed": seed_here()} if account.hashed else {})}
+
+
+def hashed_of(account: Account) -> list[str]:
+    """That a failure which was found may not be reproduced elsewhere."""
+    return hash_remark({"hash_seed": DRAWN}) if account.hashed and seed_here() == DRAWN else []
 
 
 def remarks_of(backend: PythonBackend) -> list[str]:

@@ -14,6 +14,7 @@ from tracelock.session.interpreters.which import mark
 from tracelock.session.plan import Settings
 from tracelock.session.target import Target
 from tracelock.trace import Trace, Verdict, frozen
+from tracelock.trace.hashing import hash_remark
 
 if TYPE_CHECKING:
     from tracelock.engine.controller import Controller
@@ -105,6 +106,8 @@ def follow(
 
         needs = verdict_line(record, source_lines(record))
     remarks = follower.remarks()
+    if not reproduced:
+        remarks += hash_remark(trace.environment)
     return ReplayResult(
         reproduced, diverged, verdict, record, remarks, needs, controller.killed,
         list(host.passed_over), sorted(follower.changed),

@@ -7,16 +7,16 @@ through the same set in another one.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterable
 from typing import Any, Final
 
 from tracelock.instrument.accesses.containers import OVER
 from tracelock.instrument.contexts import Context
+from tracelock.trace.hashing import DRAWN, seed_here
 
-#: Operations that give items one after the other, whatever they are.
-SHOWING_ORDER: Final = frozenset({"__iter__", OVER})
+#: Operations that give items one after the other, whatever they are, or put them into a text.
+SHOWING_ORDER: Final = frozenset({"__iter__", OVER, "__repr__", "__str__", "__format__"})
 #: Functions in C that take the items of what they are given one after the other, by name; of others
 #: it is not known whether they do.
 TAKING_ORDER: Final = frozenset(
@@ -32,7 +32,7 @@ _NUMBERS: Final = (int, bool, float, complex)
 #: Hashes of numbers, also of their subclasses (``IntEnum``).
 _OF_NUMBERS: Final = [vars(one)["__hash__"] for one in (int, float, complex)]
 #: Whether the hash of text is the same in every process.
-_FIXED: Final = os.environ.get("PYTHONHASHSEED", "random").isdigit()
+_FIXED: Final = seed_here() != DRAWN
 _TEXT: Final = (str, bytes)
 #: No class whose hash is ours depends on an address.
 _OURS: Final = __name__.partition(".")[0] + "."
@@ -45,7 +45,11 @@ def is_set(type_: type) -> bool:
 def show_order(obj: Any, context: Context) -> None:
     """The items of a set are gone through: what decides their order is told."""
     items = list(_plain(obj))
-    if len(items) < 2 or (_FIXED and all(map(_of_values, items))):
+    if len(items) < 2:
+        return
+    if any(map(_has_text, items)):
+        context.hub.by_hash()
+    if _FIXED and all(map(_of_values, items)):
         return
     names = sorted({type(item).__name__ for item in items if not _decided(item)})
     if names:
@@ -73,6 +77,11 @@ def _decided(item: Any) -> bool:
 
 def _is_any(what: object, those: list[Any]) -> bool:
     return any(what is one for one in those)
+
+
+def _has_text(item: Any) -> bool:
+    type_ = type(item)
+    return type_ in _TEXT or (type_ is tuple and any(map(_has_text, item)))
 
 
 def _of_values(item: Any) -> bool:

@@ -30,7 +30,7 @@ from typing import Any, Final
 #: Names that a line of text tells before it says how many more there are.
 _TOLD = 8
 #: What is found out by recording the calls of a schedule, by the names of fields.
-_FOUND: Final = ("looked", "unlooked", "unseen", "outside", "chance", "between")
+_FOUND: Final = ("looked", "unlooked", "unseen", "outside", "chance", "hashed", "between")
 
 
 @dataclass(slots=True)
@@ -40,9 +40,10 @@ class Account:
     ``variables``: shared variables -> by how many workers. ``looked``, ``unlooked``: modules that
     workers ran code of, looked into or not. ``unseen``: what is shared, or may be, without being
     seen -> why. ``outside``: input and output that is not under control. ``chance``: what differs
-    from run to run. ``recorded``: schedules whose calls were recorded. ``between``: what the tasks
-    of one loop share without its being seen, which is no matter as long as every order of their
-    steps is tried."""
+    from run to run. ``hashed``: of what the program goes through sets whose order is the same with
+    the same PYTHONHASHSEED. ``recorded``: schedules whose calls were recorded. ``between``: what
+    the tasks of one loop share without its being seen, which is no matter as long as every order of
+    their steps is tried."""
 
     noun: str = "thread"
     workers: int = 0
@@ -54,6 +55,7 @@ class Account:
     unseen: dict[str, str] = field(default_factory=dict)
     outside: set[str] = field(default_factory=set)
     chance: set[str] = field(default_factory=set)
+    hashed: set[str] = field(default_factory=set)
     recorded: int = 0
     between: dict[str, str] = field(default_factory=dict)
 

@@ -11,6 +11,7 @@ from tracelock.instrument.accesses import hooks
 from tracelock.instrument.accesses.callbacks import ABOUT, MENTIONED, TAKERS
 from tracelock.instrument.accesses.containers import DEEP, METHOD_NAMES
 from tracelock.instrument.accesses.functions import FUNCTION_NAMES, READERS
+from tracelock.instrument.accesses.unordered import SHOWING_ORDER
 from tracelock.instrument.rewrite.trees import TreeBuilder, at_place, copied
 
 _ANSWERS_BOOL = frozenset(
@@ -34,6 +35,8 @@ _FRESH = (
     ast.Constant, ast.JoinedStr, ast.Compare, ast.Lambda, ast.GeneratorExp, ast.Tuple, ast.List,
     ast.Dict, ast.Set, ast.ListComp, ast.SetComp, ast.DictComp,
 )  # fmt: skip
+#: Of which the order of the items is none that the code says.
+_SETS = (ast.Set, ast.SetComp)
 #: Operators that look into containers, as functions that do the same.
 _COMPARED: dict[type[ast.cmpop], Any] = {
     ast.Eq: operator.eq, ast.NotEq: operator.ne, ast.Lt: operator.lt, ast.LtE: operator.le,
@@ -172,9 +175,7 @@ class ExpressionRewriter(TreeBuilder):
                 keyword.value = self.hook(wrap, node, keyword.value, copied(place))
         match function:
             case ast.Name(id=name) if name in READERS:
-                if not node.keywords and (
-                    not arguments or isinstance(arguments[0], ast.GeneratorExp | ast.Constant)
-                ):
+                if all(isinstance(each, ast.GeneratorExp | ast.Constant) for each in arguments):
                     return node
                 if one and self.builtin(name) and not (name == "print" and node.keywords):
                     node.args[0] = self.reading(node.args[0], READERS[name], place)
@@ -227,7 +228,8 @@ class ExpressionRewriter(TreeBuilder):
         """``node``, read as a whole if it is a container."""
         if _is_pytests(node):
             return node
-        if isinstance(node, _FRESH) and (operation not in DEEP or _of_scalars(node)):
+        fresh = isinstance(node, _FRESH) and (operation not in DEEP or _of_scalars(node))
+        if fresh and not (isinstance(node, _SETS) and operation in SHOWING_ORDER):
             return node
         place = copied(place) if place is not None else self.place(node)
         return self.hook(hooks.reading, node, node, self.constant(operation, node), place)
@@ -365,7 +367,7 @@ class ExpressionRewriter(TreeBuilder):
 
     def looping(self, before: ast.expr, node: ast.expr, target: ast.expr) -> ast.expr:
         """``node``, the iterable of a loop; ``target`` is bound to each item."""
-        if not isinstance(before, _FRESH):
+        if not isinstance(before, _FRESH) or isinstance(before, _SETS):
             node = self.hook(hooks.iterating, before, node, self.place(before))
         elif isinstance(before, ast.GeneratorExp | ast.Constant | ast.JoinedStr):
             return node
@@ -401,7 +403,7 @@ class ExpressionRewriter(TreeBuilder):
     def visit_YieldFrom(self, node: ast.YieldFrom) -> ast.expr:
         before = node.value
         node.value = self.visited(before)
-        if self.active and not isinstance(before, _FRESH):
+        if self.active and (not isinstance(before, _FRESH) or isinstance(before, _SETS)):
             node.value = self.hook(hooks.delegating, before, node.value, self.place(before))
         return node
 
