@@ -57,6 +57,8 @@ def run(pytester: pytest.Pytester, *arguments: str, others: bool = False) -> pyt
         options += ["-o", "asyncio_default_fixture_loop_scope=function"]
     else:
         options += [f"-pno:{name}" for name in ("xdist", "asyncio", "anyio", "hypothesispytest")]
+    if "--tracelock" in arguments:  # what is to be found is found however slow the machine is
+        options += ["-o", "tracelock_seconds=20"]
     return pytester.runpytest_inprocess(*PLUGIN, *options, *arguments)
 
 

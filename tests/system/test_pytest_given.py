@@ -39,7 +39,7 @@ def counter():
 _BAD = (
     _HEAD
     + """
-@pytest.mark.tracelock
+@pytest.mark.tracelock(seconds=600)
 @FEW
 @given(n=st.integers(0, 20), items=st.lists(st.integers(), min_size=1))
 def test_it(counter, n, items):

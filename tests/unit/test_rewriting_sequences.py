@@ -150,6 +150,11 @@ CASES = [
     ("return [*filter(None, l)]", "r l, r l"),
     ("for a, b in zip('ab', l): pass", "r l, r l, r l, r l"),
     ("return max(0, *l)", "r l"),
+    ("return l == o.items == [1]", "r o.items, r l, r items, r items"),
+    ("return 0 < len(l) < 9", "r l"),
+    ("return [] < o.items < l", "r o.items, r items, r items, r l"),
+    ("return l != (3,) != q", "r l, r q"),
+    ("return bytearray(b'x') == b'x'", "r bytearray"),
     *(case for version, cases in NEWER.items() if sys.version_info >= version for case in cases),
 ]
 
