@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import threading
 from collections import namedtuple
@@ -196,6 +197,21 @@ def test_one_who_lets_go_hides_nobody_who_is_new(asked: Asked) -> None:
     named.__defaults__ = (vars(Has)["thing"],)
     del Other.thing
     assert "named" in functions(asked([])) and asked.all
+
+
+def test_code_in_c_that_has_it_and_cannot_be_asked_is_searched_for_once(asked: Asked) -> None:
+    thing = ctypes.py_object(vars(Has)["thing"])
+    taken = 0
+    try:
+        for _ in range(2):
+            ctypes.pythonapi.Py_IncRef(thing)
+            taken += 1
+            found = [asked([]) and asked.all for _ in range(3)]
+            assert found == [True, False, False]
+    finally:
+        for _ in range(taken):
+            ctypes.pythonapi.Py_DecRef(thing)
+    assert {Has} == classes(asked([])) and not asked.all
 
 
 def test_defaults_that_another_function_has_as_well_are_searched_for(asked: Asked) -> None:

@@ -2,7 +2,9 @@
 the counts of references agree.
 
 Every object counts the references to it. Where those that are known to be there are as many, nobody
-else has it, and nobody has to be asked; otherwise all are asked, in one pass of the collector's.
+else has it, and nobody has to be asked; otherwise all are asked, in one pass of the collector's. So
+it is where as many are left over as there were when all had been asked: these are code in C, and
+functions that run.
 What is known is looked at again each time, so that one who has let go does not hide one who is new.
 """
 
@@ -89,6 +91,10 @@ class KnownReferences:
         self._holders: dict[int, Trail] = {}
         #: How often all were asked for an object.
         self._asked: Counter[int] = Counter()
+        #: References to originals that nobody has whom the collector knows, as it was when all were
+        #: asked; and how many there are to each object besides those that are known.
+        self._hidden: dict[int, int] = {}
+        self._unknown: dict[int, int] = {}
 
     def of(
         self, originals: Iterable[Any], alone: Sequence[Any], new: Sequence[Any] | None,
@@ -112,6 +118,7 @@ class KnownReferences:
     def _of(self, new: Sequence[Any] | None, aside: Sequence[Sequence[Any]]) -> Referrers:
         if new is None:
             self._asked.clear()
+            self._hidden.clear()
             return self._search(self._places, aside, 1)  # the rest when it is asked again
         known, doubtful = self._known(aside)
         if doubtful:
@@ -120,8 +127,11 @@ class KnownReferences:
             known, doubtful = self._known(aside)
         hard = {one for one in doubtful & self._alone if self._asked[one] >= _PATIENCE}
         if doubtful - hard:
+            counts, unknown = known.counts, self._unknown
             del known
             known = self._search(doubtful - hard, aside, _FARTHEST)
+            for one in doubtful - self._alone:  # what it has not led to either
+                self._hidden[one] = unknown[one] - (known.counts[one] - counts[one])
         known.left = doubtful & self._alone
         return known
 
@@ -141,11 +151,15 @@ class KnownReferences:
         counts.update(filter(has, [identity(cls) for cls, _ in found.classes]))
         counts.update(filter(has, [identity(owner) for owner, _ in found.owned]))
         totals = [*map(sys.getrefcount, self._wanted)]
-        doubtful = frozenset(
-            number for number, total in zip(self._numbers[1:], totals[1:], strict=True)
-            if total - totals[0] != counts[number]
-        )  # fmt: skip
-        return found, doubtful
+        self._unknown = {
+            number: total - totals[0] - counts[number]
+            for number, total in zip(self._numbers[1:], totals[1:], strict=True)
+        }
+        for one in [one for one, left in self._unknown.items() if not left]:
+            self._hidden.pop(one, None)
+        hidden = self._hidden
+        doubtful = [one for one, left in self._unknown.items() if left != hidden.get(one, 0)]
+        return found, frozenset(doubtful)
 
     def _still(self, aside: Sequence[Sequence[Any]]) -> Referrers:
         """What is known and still so; what tuples have is counted."""
@@ -214,7 +228,9 @@ class KnownReferences:
         holders = [one for one in self._referrers(*asked) if identity(one) not in own]
         del asked
         owners = self._learn(holders, doubtful, None, aside, steps)
-        known, _ = self._known(())
+        known, _ = self._known((*aside, holders, owners))
+        listed = filter(self._places.__contains__, map(identity, chain(holders, owners)))
+        known.counts.subtract(listed)
         known.objects += holders + owners
         return known
 
