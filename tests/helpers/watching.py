@@ -20,6 +20,9 @@ class NoHub:
     def by_chance(self, what: str) -> None:
         pass
 
+    def by_hash(self) -> None:
+        pass
+
 
 class SilentContext:
     """A fake context that lets everything happen; others say what of it they note."""

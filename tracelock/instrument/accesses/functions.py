@@ -105,6 +105,8 @@ def _first(
     context = _context()
     if context is not None and args and access_of(type(args[0]), "__setitem__") is not None:
         rest = args[1:]
+        if function is operator.getitem and hasattr(type(args[0]), "__missing__"):
+            kind = ops.WRITE  # it may get what it has not
         found = below(ORDER if kind == ops.WRITE or function in _SEARCHING else HASH, *args)
         found.code = found.code or calls_code(keywords.get("key"))
         also = others(found, function.__name__, site, context)

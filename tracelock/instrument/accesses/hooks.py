@@ -40,7 +40,7 @@ from tracelock.instrument.accesses.plans import (
     write_plans,
 )
 from tracelock.instrument.accesses.reach import keyed
-from tracelock.instrument.accesses.rows import taken_apart
+from tracelock.instrument.accesses.rows import row, taken_apart
 from tracelock.instrument.accesses.stand_ins import ItemRead, Walk
 from tracelock.instrument.accesses.stepping import StepWalk
 from tracelock.instrument.accesses.unordered import is_set, show_order
@@ -257,11 +257,17 @@ def iterating(obj: Any, site: Site) -> Any:
     return Walk(iter(obj), held, site)
 
 
-def rows(obj: Any, site: Site, nested: bool = False) -> Any:
+def rows(obj: Any, site: Site, nested: int = 0) -> Any:
     """What a loop goes over that takes each item apart: a point before that, too."""
     if not contexts or contexts.get(get_ident()) is None:
         return obj
     return taken_apart(obj, site, nested)
+
+
+def unpacking(obj: Any, site: Site, nested: int) -> Any:
+    """Before ``(a, b), c = obj``, which takes apart what is in it, ``nested`` times."""
+    context = contexts.get(get_ident()) if contexts else None
+    return obj if context is None else row(obj, site, context, nested)
 
 
 def delegating(obj: Any, site: Site) -> Any:

@@ -182,6 +182,8 @@ def compared(left: Any, right: Any, operation: str, site: Site, context: Context
             continue
         plan = look_of(type(each), operation)
         if plan is None:
+            if kind_of(type(each)) == FLAT:  # bytes look into it: ``b"" + view``
+                looked(each, "__iter__", site, context)
             continue
         if plan is _tuple or plan is _list:
             if all_inert(each, operation):
@@ -205,6 +207,8 @@ def searched(item: Any, obj: Any, site: Site, context: Context) -> None:
     """Before ``item in obj``."""
     plan = look_of(type(obj), "__contains__")
     plain = is_plain(item)
+    if not plain and kind_of(type(item)) == FLAT:  # bytes are searched for
+        looked(item, "__iter__", site, context)
     if plan is _tuple or plan is _list:
         inner = "__contains__"
         if not (plain or inert(type(item), inner)) or not all_inert(obj, inner):

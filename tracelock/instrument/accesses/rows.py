@@ -1,4 +1,5 @@
-"""Loops that take each item apart: ``for key, value in rows`` reads a row, if that is a list."""
+"""Rows that are taken apart: ``for key, value in rows`` reads a row, if that is a list, and so does
+``(a, b), c = row`` of what is in one."""
 
 from __future__ import annotations
 
@@ -19,11 +20,11 @@ _PAIRS: Final = frozenset(map(identity, (enumerate, zip, type(iter({}.items())))
 
 
 class Rows:
-    """An iterator in such a loop. ``nested``: items of an item are taken apart too."""
+    """An iterator in such a loop. ``nested``: how far down items of an item are taken apart too."""
 
     __slots__ = ("_nested", "_next", "_real", "_site")
 
-    def __init__(self, real: Iterator[Any], site: Site, nested: bool) -> None:
+    def __init__(self, real: Iterator[Any], site: Site, nested: int) -> None:
         self._real: Any = real
         self._next = real.__next__
         self._site = site
@@ -37,16 +38,7 @@ class Rows:
         if type(value) is not tuple or self._nested:
             context = contexts.get(get_ident())
             if context is not None:
-                return self._taken(value, context)
-        return value
-
-    def _taken(self, value: Any, context: Context) -> Any:
-        if type(value) is not tuple:
-            value = looked(value, "__iter__", self._site, context)
-        if self._nested and (type(value) is tuple or type(value) is list):
-            for each in value:
-                if not is_plain(each):
-                    looked(each, "__len__", self._site, context)
+                return row(value, self._site, context, self._nested)
         return value
 
     def __length_hint__(self) -> int:
@@ -54,7 +46,26 @@ class Rows:
         return real.__length_hint__() if hasattr(real, "__length_hint__") else 0
 
 
-def taken_apart(obj: Any, site: Site, nested: bool) -> Any:
+def row(value: Any, site: Site, context: Context, nested: int) -> Any:
+    """Before the items of ``value`` are taken, and of its items, ``nested`` times."""
+    if type(value) is not tuple:
+        value = looked(value, "__iter__", site, context)
+    if nested:
+        _below(value, site, context, nested)
+    return value
+
+
+def _below(value: Any, site: Site, context: Context, nested: int) -> None:
+    if type(value) is not tuple and type(value) is not list:
+        return
+    for each in value:
+        if not is_plain(each):
+            looked(each, "__len__", site, context)
+            if nested > 1:
+                _below(each, site, context, nested - 1)
+
+
+def taken_apart(obj: Any, site: Site, nested: int) -> Any:
     """What to go over instead of ``obj``, which is what a loop goes over."""
     type_ = type(obj)
     if type_ is Walk:

@@ -25,6 +25,15 @@ _PLAIN_CALLS = frozenset(
 )  # fmt: skip
 
 
+def nesting(target: ast.expr) -> int:
+    """How often what is taken apart for this target has something in it that is, too."""
+    if isinstance(target, ast.Starred):
+        return nesting(target.value)
+    if not isinstance(target, ast.Tuple | ast.List):
+        return -1
+    return 1 + max((-1, *map(nesting, target.elts)))
+
+
 class ExpressionRewriter(OperatorRewriter):
     """The half of the rewriter that deals with expressions; ``rewriting`` has the rest."""
 
@@ -206,9 +215,47 @@ class ExpressionRewriter(OperatorRewriter):
         elif isinstance(before, ast.GeneratorExp | ast.Constant | ast.JoinedStr):
             return node
         if isinstance(target, ast.Tuple | ast.List):
-            nested = any(isinstance(each, ast.Tuple | ast.List) for each in target.elts)
-            flag = [at_place(ast.Constant(True), before)] if nested else []
-            node = self.hook(hooks.rows, before, node, self.place(before), *flag)
+            nested = nesting(target)
+            more = [at_place(ast.Constant(nested), before)] if nested else []
+            node = self.hook(hooks.rows, before, node, self.place(before), *more)
+        return node
+
+    def storing(self, target: ast.Attribute, base: ast.expr, *value: ast.expr) -> ast.expr:
+        name = self.constant(self.scope.mangled(target.attr), target)
+        return self.hook(hooks.storing, target.value, base, name, self.place(target), *value)
+
+    def storing_item(self, target: ast.Subscript, *value: ast.expr) -> None:
+        """Wrap the base or the key of a store or delete, whichever is evaluated last."""
+        base, key, place = target.value, target.slice, self.place(target)
+        if self.simple(key):
+            again = self.key(copied(key))
+            target.value = self.hook(
+                hooks.storing_item, base, self.visited(base), place, again, *value
+            )
+        else:
+            new = self.key(self.visited(key))
+            target.slice = self.hook(hooks.storing_key, key, copied(base), new, place, *value)
+
+    def target(self, node: ast.expr) -> ast.expr:
+        """The target of a loop in an expression, which has no statement for what it stores."""
+        match node:
+            case ast.Attribute() if self.active:
+                node.value = self.storing(node, self.visited(node.value))
+            case ast.Subscript(value=base, slice=key) if self.active:
+                if self.simple(base) or self.simple(key):
+                    self.storing_item(node)
+                else:  # the key is not known yet
+                    node.slice = self.visited(key)
+                    node.value = self.hook(
+                        hooks.storing_item, base, self.visited(base), self.place(node),
+                        self.constant(None, key),
+                    )  # fmt: skip
+            case ast.Tuple(elts=elements) | ast.List(elts=elements):
+                node.elts = [self.target(each) for each in elements]
+            case ast.Starred(value=value):
+                node.value = self.target(value)
+            case _:
+                return self.visited(node)
         return node
 
     def visit_ListComp(self, node: Any) -> Any:
@@ -220,7 +267,7 @@ class ExpressionRewriter(OperatorRewriter):
                 generator.iter = self.looping(before, generator.iter, generator.target)
             if not number:
                 self.scope = self.scopes[node]
-            generator.target = self.visited(generator.target)
+            generator.target = self.target(generator.target)
             generator.ifs = [self.test(each) for each in generator.ifs]
         self.visit_fields(node, *(field for field in node._fields if field != "generators"))
         self.scope = outer

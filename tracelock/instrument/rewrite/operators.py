@@ -129,8 +129,11 @@ class OperatorRewriter(TreeBuilder):
         after = [self.visited(each) for each in before]
         for number, operation in enumerate(node.ops if self.active else ()):
             function = _COMPARED.get(type(operation))
-            if function in (hooks.contained, hooks.left_out):
+            searching = function in (hooks.contained, hooks.left_out)
+            if searching and isinstance(before[number], ast.Constant | ast.JoinedStr):
                 after[number + 1] = self.reading(after[number + 1], "__contains__")
+            elif searching:
+                self._compared_in_chain(before, after, number, "__contains__")
             elif function is not None and not any(map(_has_no_items, before[number : number + 2])):
                 self._compared_in_chain(before, after, number, _SPELLED[function])
         node.left, *node.comparators = after
@@ -147,8 +150,9 @@ class OperatorRewriter(TreeBuilder):
                 hooks.operands, right, again, after[number + 1], called, self.place(right)
             )
         else:
-            for each in (number, number + 1):
-                after[each] = self.reading(after[each], operation)
+            looked = "__eq__" if operation == "__contains__" else operation
+            after[number] = self.reading(after[number], looked)
+            after[number + 1] = self.reading(after[number + 1], operation)
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
         function = _COMBINED.get(type(node.op))

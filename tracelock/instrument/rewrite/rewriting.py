@@ -19,7 +19,7 @@ import ast
 
 from tracelock.instrument.accesses import hooks
 from tracelock.instrument.accesses.containers import GIVEN
-from tracelock.instrument.rewrite.expressions import ExpressionRewriter
+from tracelock.instrument.rewrite.expressions import ExpressionRewriter, nesting
 from tracelock.instrument.rewrite.sites import Sites
 from tracelock.instrument.rewrite.trees import at_place, copied
 
@@ -128,7 +128,11 @@ class Rewriter(ExpressionRewriter):
                 self.renamed[name] = known
         value = self.visited(before)
         unpacks = any(isinstance(each, ast.Tuple | ast.List) for each in node.targets)
-        if unpacks and not isinstance(before, ast.Tuple | ast.List):
+        nested = max(map(nesting, node.targets))
+        if nested > 0:
+            depth = at_place(ast.Constant(nested), before)
+            value = self.hook(hooks.unpacking, before, value, self.place(before), depth)
+        elif unpacks and not isinstance(before, ast.Tuple | ast.List):
             value = self.reading(value, "__iter__")
         if not any(self.needs(each) for each in node.targets):
             node.value = value
@@ -211,22 +215,6 @@ class Rewriter(ExpressionRewriter):
 
     def _assign(self, target: ast.expr, value: ast.expr) -> ast.stmt:
         return at_place(ast.Assign([target], value), target)
-
-    def storing(self, target: ast.Attribute, base: ast.expr, *value: ast.expr) -> ast.expr:
-        name = self.constant(self.scope.mangled(target.attr), target)
-        return self.hook(hooks.storing, target.value, base, name, self.place(target), *value)
-
-    def storing_item(self, target: ast.Subscript, *value: ast.expr) -> None:
-        """Wrap the base or the key of a store or delete, whichever is evaluated last."""
-        base, key, place = target.value, target.slice, self.place(target)
-        if self.simple(key):
-            again = self.key(copied(key))
-            target.value = self.hook(
-                hooks.storing_item, base, self.visited(base), place, again, *value
-            )
-        else:
-            new = self.key(self.visited(key))
-            target.slice = self.hook(hooks.storing_key, key, copied(base), new, place, *value)
 
     def visit_AugAssign(self, node: ast.AugAssign) -> ast.stmt | list[ast.stmt]:
         if not self.active:
