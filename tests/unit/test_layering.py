@@ -63,7 +63,7 @@ INNER: dict[str, set[str]] = {
     "export/forced": set(),
     "history/models": set(),
     "instrument/accesses": {"rewrite"},
-    "instrument/account": set(),
+    "instrument/account": {"accesses"},
     "instrument/files": set(),
     "instrument/gil": {"accesses", "account", "files"},
     "instrument/inputs": {"rewrite"},

@@ -150,6 +150,31 @@ CASES = [
     ("return [*filter(None, l)]", "r l, r l"),
     ("for a, b in zip('ab', l): pass", "r l, r l, r l, r l"),
     ("return max(0, *l)", "r l"),
+    ("match o:\n    case object(n=1): return 3", "r o.n"),
+    (
+        "match o:\n    case object(n=7): return 3\n    case object(name=x): return x",
+        "r o.n, r o.name",
+    ),
+    (
+        "match o:\n    case object(n=7) | object(inner=object(n=5)) as x: return 3",
+        "r o.n, r o.inner, r inner.n",
+    ),
+    (
+        "match o:\n    case object(n=1) if g(0): pass\n    case object(name=x): return x",
+        "r o.n, r o.name",
+    ),
+    (
+        "match g(o):\n    case object(n=1) if g(0): pass\n    case object(name=x): return x",
+        "r o.n, r o.name",
+    ),
+    (
+        "match g(o):\n    case object(n=1) if g(2): return 5\n    case object(name=x): return x",
+        "r o.n",
+    ),
+    ("match [o, 1, 2]:\n    case [object(n=1), *_, x]: return x", "r list, r o.n"),
+    ("match d:\n    case {'a': object(real=1)}: return 4", "r d"),
+    ("match o:\n    case object(gone=1): return 4\n    case _: return 5", "r o.gone"),
+    ("return o.__getattribute__('n')", "r o.n"),
     ("return l == o.items == [1]", "r o.items, r l, r items, r items"),
     ("return 0 < len(l) < 9", "r l"),
     ("return [] < o.items < l", "r o.items, r items, r items, r l"),

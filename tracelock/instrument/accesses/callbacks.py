@@ -19,8 +19,9 @@ from typing import Any, Final
 
 from tracelock import ops
 from tracelock.instrument.accesses import functions
-from tracelock.instrument.accesses.calls import BARE, WITH_CLASS, behalf, called
+from tracelock.instrument.accesses.calls import WITH_CLASS, behalf, called
 from tracelock.instrument.accesses.containers import access_of, steps
+from tracelock.instrument.accesses.plans import BARE
 from tracelock.instrument.accesses.stand_ins import Passing
 from tracelock.instrument.contexts import contexts, identity
 from tracelock.instrument.rewrite.sites import Site
@@ -43,7 +44,7 @@ TAKERS: Final = frozenset(
 #: Those whose first argument is an object to look at, and no callback.
 ABOUT: Final = frozenset({"finalize", "proxy", "ref"})
 #: Built-in functions that are asked for where they are mentioned, whatever gets them.
-MENTIONED: Final = functions.FUNCTION_NAMES | _STEPPING | BARE | {"next"}
+MENTIONED: Final = functions.FUNCTION_NAMES | _STEPPING | frozenset(BARE) | {"next"}
 
 
 class Callback(Passing):
@@ -87,7 +88,7 @@ def _writes(function: Any) -> bool:
     else:
         of = function.__objclass__
     if name in BARE:
-        return True
+        return BARE[name] == ops.WRITE
     return steps(of) if name in _STEPPING else access_of(of, name) == ops.WRITE
 
 

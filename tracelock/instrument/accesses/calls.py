@@ -54,6 +54,7 @@ from tracelock.instrument.accesses.known_calls import (
 from tracelock.instrument.accesses.looks import given, stepped
 from tracelock.instrument.accesses.places import cache_of, namespace_of
 from tracelock.instrument.accesses.plans import (
+    BARE,
     Plan,
     is_changing,
     is_direct,
@@ -272,7 +273,7 @@ def _look_up(function: Any, cached: Any, site: Site, /, *args: Any, **keywords: 
     return function(*args, **keywords)
 
 
-BARE: Final = frozenset({"__setattr__", "__delattr__"})
+_SLOT: Final = {"__get__": ops.READ, "__set__": ops.WRITE, "__delete__": ops.WRITE}
 #: By identity, functions of modules of which nothing else is known.
 _of_modules: Final[dict[int, Any]] = {}
 
@@ -292,8 +293,10 @@ def _builtin(function: Any, site: Site) -> Any:
             return functools.partial(_manage, function, site)
         return function
     if name in BARE and holder_of(type_, name) is object:
-        unbound = Unbound(getattr(object, name), ops.WRITE, True, site)
+        unbound = Unbound(getattr(object, name), BARE[name], True, site)
         return functools.partial(unbound, owner)
+    if type_ is MemberDescriptorType and name in _SLOT:
+        return functools.partial(_slot, function, _SLOT[name], site)
     if type_ is GeneratorType:
         return functools.partial(_resume, function, site)
     if name == "__next__":
@@ -315,6 +318,14 @@ def _builtin(function: Any, site: Site) -> Any:
     if keeps or type_ is super or _does_nothing(type_, name):
         return function
     return functools.partial(_given_to, function, site)
+
+
+def _slot(function: Any, kind: int, site: Site, /, *args: Any) -> Any:
+    """``Class.name.__get__(obj)`` of a slot."""
+    context = _context()
+    if context is not None and args and args[0] is not None:
+        context.access(kind, args[0], function.__self__.__name__, site)
+    return function(*args)
 
 
 def _does_nothing(type_: type, name: str) -> bool:

@@ -24,7 +24,7 @@ from tracelock.instrument.accesses.containers import (
     access_of,
 )
 from tracelock.instrument.accesses.looks import calls_code, combined, given, looked, stepped
-from tracelock.instrument.accesses.places import learn, namespace_of
+from tracelock.instrument.accesses.places import learn, namespace_of, slots_of
 from tracelock.instrument.accesses.plans import plan_read, plan_write
 from tracelock.instrument.accesses.reach import below, others
 from tracelock.instrument.contexts import Context, contexts, identity
@@ -167,6 +167,8 @@ def reading_all(obj: Any, site: Site, context: Context) -> None:
         for name in list(held):
             if type(name) is str:
                 context.access(ops.READ, obj, name, site)
+    for name in slots_of(type(obj)):
+        context.access(ops.READ, obj, name, site)
     if access_of(type(obj), "__iter__") is not None:
         context.access(ops.READ, obj, None, site)
 

@@ -30,6 +30,7 @@ from tracelock.instrument.accesses.looks import (
     plan_look,
     searched,
 )
+from tracelock.instrument.accesses.matching import read_for
 from tracelock.instrument.accesses.places import Home, cache_named, place_of
 from tracelock.instrument.accesses.plans import (
     LOCKS,
@@ -262,6 +263,20 @@ def rows(obj: Any, site: Site, nested: int = 0) -> Any:
     if not contexts or contexts.get(get_ident()) is None:
         return obj
     return taken_apart(obj, site, nested)
+
+
+def matching(obj: Any, site: Site, pattern: Any) -> Any:
+    """Before ``match obj`` compares it with patterns that name attributes."""
+    context = contexts.get(get_ident()) if contexts else None
+    if context is not None:
+        read_for(obj, pattern, site, context)
+    return obj
+
+
+def matching_on(obj: Any, site: Site, pattern: Any) -> bool:
+    """The same where a guard has said no, which this says as well."""
+    matching(obj, site, pattern)
+    return False
 
 
 def unpacking(obj: Any, site: Site, nested: int) -> Any:

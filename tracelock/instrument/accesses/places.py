@@ -81,6 +81,16 @@ def namespace_of(obj: Any) -> Any:
     return None
 
 
+def slots_of(type_: type) -> list[str]:
+    """The names of the slots that objects of a type have."""
+    found: list[str] = []
+    for cls in class_line(type_):
+        if "__slots__" in cls.__dict__:
+            kept = cls.__dict__.items()
+            found += [name for name, value in kept if type(value) is MemberDescriptorType]
+    return found
+
+
 @dataclass(slots=True, eq=False)
 class Home:
     """The module whose globals some code uses, found when it is needed.

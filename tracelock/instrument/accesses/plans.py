@@ -44,7 +44,7 @@ _ABSENT: Final = object()
 _NO_DATA: Final = (FunctionType, BuiltinFunctionType, ModuleType, type)
 _peek = object.__getattribute__
 #: Named accesses through ``object`` itself, as frozen dataclasses do them.
-_BARE: Final = {
+BARE: Final = {
     "__setattr__": ops.WRITE,
     "__delattr__": ops.WRITE,
     "__getattribute__": ops.READ,
@@ -142,6 +142,8 @@ def _keeps_out(type_: type) -> bool:
 def _write_plan(type_: type, name: str) -> WritePlan | None:
     if name == "__class__" and holder_of(type_, name) is object:
         return _write_kind
+    if name == "__dict__" and type_.__dictoffset__ and not issubclass(type_, type):
+        return _write_namespace
     if issubclass(type_, type):
         return _write_class
     if issubclass(type_, _local) or _is_lock(type_):
@@ -218,8 +220,8 @@ def _class_data(obj: Any, name: str, site: Site, context: Context) -> Any:
     holder = holder_of(obj, name)
     if holder is None:
         return obj
-    if holder is object and name in _BARE:
-        return Later(Unbound(getattr(obj, name), _BARE[name], True, site))
+    if holder is object and name in BARE:
+        return Later(Unbound(getattr(obj, name), BARE[name], True, site))
     table = table_of(holder)
     if table is not None:
         kind = table.get(name)
@@ -279,8 +281,8 @@ def _super(obj: Any, name: str, site: Site, context: Context) -> Any:
         past = past or holder is obj.__thisclass__
     else:
         return obj
-    if holder is object and name in _BARE:
-        unbound = Unbound(getattr(object, name), _BARE[name], True, site)
+    if holder is object and name in BARE:
+        unbound = Unbound(getattr(object, name), BARE[name], True, site)
         return Later(functools.partial(unbound, real))
     table = table_of(holder)
     kind = None if table is None else table.get(name)
@@ -301,6 +303,15 @@ _DIRECT: Final = (*_CONTAINER.values(), _super, _lock)
 
 def _write(obj: Any, name: str, site: Site, context: Context, value: object) -> None:
     context.access(ops.WRITE, obj, name, site, value)
+
+
+def _write_namespace(obj: Any, name: str, site: Site, context: Context, value: object) -> None:
+    """All attributes are other ones from here on."""
+    named = [name]
+    for each in (namespace_of(obj), value):
+        if type(each) is dict:
+            named += [one for one in each if type(one) is str]
+    context.together((), [(obj, one) for one in dict.fromkeys(named)], site)
 
 
 def _write_over(obj: Any, name: str, site: Site, context: Context, value: object) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from types import CodeType, CoroutineType, FrameType
 from typing import Any, Final
 
+from tracelock.instrument.accesses.places import owner_of
 from tracelock.instrument.account.account import Account
 from tracelock.instrument.account.extensions import UsedInC
 from tracelock.instrument.account.known import (
@@ -328,6 +329,8 @@ class CallRecorder:
 
     def _given(self, value: object, worker: int, module: str) -> None:
         """KnownCode of ``module`` ("": code that was looked into) has this object."""
+        if type(value) is dict:
+            value = owner_of(value) or value  # ``vars(obj)``
         kind = self._kinds.of(value)
         if value is self._random:
             return  # it is told when something is drawn

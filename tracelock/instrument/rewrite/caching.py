@@ -33,9 +33,9 @@ _CALLED: Final = {"hooks": hooks, "operator": operator, "builtins": builtins}
 #: Files that say how sources are rewritten, in the folder ``instrument``.
 _RULES: Final = (
     "rewrite/caching.py", "rewrite/codes.py", "rewrite/expressions.py", "rewrite/operators.py",
-    "rewrite/rewriting.py", "rewrite/scopes.py", "rewrite/sites.py", "rewrite/trees.py",
-    "accesses/containers.py", "accesses/callbacks.py", "accesses/functions.py", "accesses/hooks.py",
-    "accesses/places.py", "accesses/unordered.py",
+    "rewrite/patterns.py", "rewrite/rewriting.py", "rewrite/scopes.py", "rewrite/sites.py",
+    "rewrite/trees.py", "accesses/containers.py", "accesses/callbacks.py", "accesses/functions.py",
+    "accesses/hooks.py", "accesses/matching.py", "accesses/places.py", "accesses/unordered.py",
 )  # fmt: skip
 
 

@@ -16,10 +16,12 @@ debuggers and coverage. A hook is handed all of these. What only events see, cod
 from __future__ import annotations
 
 import ast
+from typing import Final
 
 from tracelock.instrument.accesses import hooks
 from tracelock.instrument.accesses.containers import GIVEN
 from tracelock.instrument.rewrite.expressions import ExpressionRewriter, nesting
+from tracelock.instrument.rewrite.patterns import any_of, described
 from tracelock.instrument.rewrite.sites import Sites
 from tracelock.instrument.rewrite.trees import at_place, copied
 
@@ -28,6 +30,8 @@ _IN_PLACE: dict[type[ast.operator], str] = {
     ast.Add: "__iadd__", ast.Mult: "__imul__", ast.Sub: "__isub__", ast.BitOr: "__ior__",
     ast.BitAnd: "__iand__", ast.BitXor: "__ixor__",
 }  # fmt: skip
+#: The number of the first hidden name that holds what is matched, while that goes on.
+_MATCHED: Final = 1_000
 
 
 def rewrite(tree: ast.Module, file: str, module: str, sites: Sites) -> list[object]:
@@ -342,14 +346,33 @@ class Rewriter(ExpressionRewriter):
 
     visit_AsyncWith = visit_With
 
-    def visit_Match(self, node: ast.Match) -> ast.stmt:
-        node.subject = self.visited(node.subject)
+    def visit_Match(self, node: ast.Match) -> ast.stmt | list[ast.stmt]:
+        before = node.subject
+        node.subject = self.visited(before)
+        patterns = [described(case.pattern) for case in node.cases] if self.active else []
         if self.active:
             node.subject = self.reading(node.subject, GIVEN)
-        for case in node.cases:
-            case.guard = case.guard and self.test(case.guard)
+        # a guard runs code: what comes after it is looked at once more
+        parts = [number for number, case in enumerate(node.cases[:-1]) if case.guard]
+        kept = bool(parts) and any(patterns) and not self.simple(before)
+        again = self.hidden(_MATCHED + node.lineno, before) if kept else before
+        for number, case in enumerate(node.cases):
+            if case.guard:
+                case.guard = self.test(case.guard)
+            if case.guard and number in parts and (told := any_of(patterns[number + 1 :])):
+                place, value = self.place(case.pattern), at_place(ast.Constant(told), before)
+                looks = self.hook(hooks.matching_on, before, copied(again), place, value)
+                case.guard = at_place(ast.BoolOp(ast.Or(), [case.guard, looks]), case.guard)
             case.body = self.block(case.body)
-        return node
+        if told := any_of(patterns[: parts[0] + 1 if parts else None]):
+            value = at_place(ast.Constant(told), before)
+            subject = self.hook(hooks.matching, before, node.subject, self.place(before), value)
+            node.subject = subject
+        if not kept:
+            return node
+        first = self.keep(_MATCHED + node.lineno, node.subject, before)
+        node.subject = copied(again)
+        return [first, node, self.drop(before, _MATCHED + node.lineno)]
 
     # --- left as they are ---
 
