@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import copy
+import decimal
 import json
+import os
+import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -127,6 +131,64 @@ def test_it_is_seen(worker: Callable[[Any], Any], kind: type) -> None:
     assert found.verdict == "verified"
     assert found.executions >= 2
     assert any(name.startswith(kind.__name__) for name in found.account.variables)
+
+
+class Meta(type):
+    total = 0
+
+
+class Counted(metaclass=Meta):
+    pass
+
+
+def raised() -> tuple[Any, Any]:
+    error = ValueError("a")
+    return lambda: setattr(error, "args", ("b",)), lambda: error.args
+
+
+def precise() -> tuple[Any, Any]:
+    context = decimal.Context()
+    return lambda: setattr(context, "prec", 5), lambda: context.prec
+
+
+def of_a_metaclass() -> tuple[Any, Any]:
+    return lambda: setattr(Meta, "total", 1), lambda: Counted.total  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("made", [raised, precise, of_a_metaclass])
+def test_attributes_that_are_held_in_c_or_by_a_metaclass(
+    made: Callable[[], tuple[Any, Any]],
+) -> None:
+    sets, reads = made()
+    found = tracelock.explore(
+        setup=Plain, workers=[lambda o: sets(), lambda o: reads()], strategy="dpor"
+    )
+    assert (found.verdict, found.executions) == ("verified", 2)
+
+
+def warns() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+
+
+SETTINGS: list[tuple[Callable[[], object], str]] = [
+    (lambda: os.environ.update(TRACELOCK_TRIED="1"), "os.environ"),
+    (lambda: os.environ.pop("HOME", None), "os.environ"),
+    (warns, "the filters of warnings"),
+    (lambda: os.umask(0o22), "os.umask"),
+    (lambda: sys.setrecursionlimit(sys.getrecursionlimit()), "sys.setrecursionlimit"),
+]
+
+
+@pytest.mark.parametrize(("sets", "what"), SETTINGS)
+def test_what_holds_for_the_whole_process_is_not_verified(
+    sets: Callable[[], object], what: str
+) -> None:
+    found = tracelock.explore(
+        setup=Plain, workers=[lambda o: sets(), lambda o: o.n], strategy="dpor"
+    )
+    assert found.verdict == "passed"
+    assert what in found.account.unseen
 
 
 def test_what_is_handed_away_with_its_attributes_is_used() -> None:

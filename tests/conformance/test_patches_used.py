@@ -157,6 +157,8 @@ THREADS: dict[str, Use] = {
     "threading.Thread.start": started,
     "threading.Thread.join": lambda: started().join(),
     "threading.Thread.is_alive": lambda: started().is_alive(),
+    "threading.active_count": threading.active_count,
+    "threading.enumerate": threading.enumerate,
     "threading.Thread.__hash__": lambda: hash(threading.Thread()),
     "threading.Condition.__init__": condition(lambda one: None),
     "threading.Condition.__enter__": condition(lambda one: None),

@@ -129,6 +129,8 @@ class Hub:
         #: What has to hold between steps, see ``invariants``; whether there is anything now.
         self.invariants: Any = None
         self.looks = False
+        #: Whether a worker has asked how many threads there are: see ``threads.lives``.
+        self.counts_threads = False
         # --- of imports by workers, see ``threads.imports``: modules that are there now, and those
         # that another one waited for; those whose import has not ended yet; what puts the locks of
         # new ones under control

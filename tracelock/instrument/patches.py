@@ -41,7 +41,7 @@ class PatchGroup(NamedTuple):
 GROUPS: Final[dict[str, PatchGroup]] = {
     "threads": PatchGroup(
         ("threads.starting", "threads.sync", "threads.queues", "threads.futures", "threads.locks",
-         "threads.imports")
+         "threads.imports", "threads.lives")
     ),
     "time": PatchGroup(("clock", "chance")),
     "exits": PatchGroup(("exits",)),

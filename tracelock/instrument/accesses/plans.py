@@ -12,6 +12,7 @@ from _thread import RLock, _local, allocate_lock
 from collections.abc import Callable
 from types import (
     BuiltinFunctionType,
+    CellType,
     FunctionType,
     GetSetDescriptorType,
     MemberDescriptorType,
@@ -117,6 +118,8 @@ def _plan_of(type_: type, name: str) -> Plan | None:
     if table_of(holder) is not None or holder is object:
         return None
     value = holder.__dict__[name]
+    if _in_c(type_, holder, name, value):
+        return _instance_data
     if isinstance(value, MemberDescriptorType):
         return _instance_data if "__slots__" in holder.__dict__ else None
     if isinstance(value, FunctionType | classmethod | staticmethod | GetSetDescriptorType):
@@ -151,10 +154,21 @@ def _write_plan(type_: type, name: str) -> WritePlan | None:
     holder = holder_of(type_, name)
     if holder is not None:
         value = holder.__dict__[name]
+        if _in_c(type_, holder, name, value):
+            return _write
         if isinstance(value, MemberDescriptorType):
             return _write if "__slots__" in holder.__dict__ else None
         return _write_over if type_.__dictoffset__ and not _keeps_out(type(value)) else None
     return _write if type_.__dictoffset__ or issubclass(type_, ModuleType) else None
+
+
+def _in_c(type_: type, holder: type, name: str, value: object) -> bool:
+    """Whether this is an attribute that an object has in C and that can change: of exceptions, of
+    the contexts of ``decimal``, of cells. What the interpreter itself sets is none."""
+    if type(value) not in (GetSetDescriptorType, MemberDescriptorType) or name[:2] == "__":
+        return False
+    changes = issubclass(type_, BaseException | CellType) or holder.__module__ == "decimal"
+    return changes and "__slots__" not in holder.__dict__
 
 
 def is_direct(plan: Plan | None) -> bool:
@@ -219,6 +233,8 @@ def _class_data(obj: Any, name: str, site: Site, context: Context) -> Any:
         return obj  # __name__, __dict__, a property of the metaclass
     holder = holder_of(obj, name)
     if holder is None:
+        if meta is not None and type(meta.__dict__[name]) is not FunctionType:
+            context.access(ops.READ, meta, name, site)
         return obj
     if holder is object and name in BARE:
         return Later(Unbound(getattr(obj, name), BARE[name], True, site))

@@ -73,6 +73,24 @@ OUTSIDE: Final = frozenset(
         "resource", "select", "socket", "sqlite3", "ssl", "subprocess", "syslog", "termios",
     }
 )  # fmt: skip
+#: Functions that change what holds for the whole process, by module and qualified name; those in C.
+SETTING: Final = {
+    ("os", "_Environ.__setitem__"): "os.environ", ("os", "_Environ.__delitem__"): "os.environ",
+    **dict.fromkeys(
+        (("warnings", name) for name in (
+            "simplefilter", "filterwarnings", "resetwarnings", "catch_warnings.__enter__",
+        )), "the filters of warnings",
+    ),
+}  # fmt: skip
+SETTING_IN_C: Final = {
+    ("sys", "setrecursionlimit"): "sys.setrecursionlimit",
+    ("sys", "setswitchinterval"): "sys.setswitchinterval",
+    ("sys", "set_int_max_str_digits"): "sys.set_int_max_str_digits",
+    ("posix", "umask"): "os.umask", ("_locale", "setlocale"): "locale.setlocale",
+    ("time", "tzset"): "time.tzset",
+}  # fmt: skip
+#: Why nothing is proved where a worker does that.
+OF_ALL: Final = "it holds for the whole process, which no access is that is seen"
 #: Functions by which handlers of signals come to run, whenever the interpreter gets to it.
 SIGNALLING: Final = frozenset(
     {

@@ -26,9 +26,12 @@ from tracelock.instrument.account.known import (
     INSTANCE,
     LAZY,
     LRU,
+    OF_ALL,
     OPAQUE,
     OUTSIDE,
     PLAIN_CALLS,
+    SETTING,
+    SETTING_IN_C,
     SHOWING,
     SHOWN,
     SIGNALLING,
@@ -79,6 +82,7 @@ class KnownCode:
     globals: tuple[str, ...] = ()
     rebinds: tuple[str, ...] = ()  # globals and variables of the closure that it assigns
     making: bool = False
+    sets: str = ""  # what it changes of the whole process
 
 
 def _silent(code: CodeType, what: int) -> bool:
@@ -253,7 +257,8 @@ class CallRecorder:
             self.account.looked.add(module)
             return KnownCode(code, LOOKED, module, parameters(code) if fast else (), code.co_names)
         if trusted(module) or module.startswith("namedtuple_"):
-            return KnownCode(code, TRUSTED, module)
+            sets = SETTING.get((module.removeprefix("_py_"), code.co_qualname), "")
+            return KnownCode(code, TRUSTED, module, sets=sets)
         standard = is_standard(module)
         if not standard:
             self.in_c.runs(code, frame.f_globals)
@@ -285,6 +290,8 @@ class CallRecorder:
         if cached is not None:
             self._touch(cached[1], worker)
         if about.where in (OURS, TRUSTED):
+            if about.sets and not self._serves(frame):
+                self.account.unseen.setdefault(about.sets, OF_ALL)
             return
         if self._serves(frame):
             return
@@ -395,7 +402,9 @@ class CallRecorder:
             return
         if caller.where == TRUSTED:
             return  # its own table of patches says what is under control there
-        if (root, name) in SIGNALLING:
+        if (root, name) in SETTING_IN_C:
+            self.account.unseen.setdefault(SETTING_IN_C[root, name], OF_ALL)
+        elif (root, name) in SIGNALLING:
             self._outside(f"{SHOWN.get(root, root.lstrip('_'))}.{name}")
         elif root in OUTSIDE:
             self._outside(SHOWN.get(root, root))

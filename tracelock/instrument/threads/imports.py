@@ -39,11 +39,12 @@ class Importing:
     number: int = -1
 
 
-@dataclass(slots=True)
-class _Here:
+@dataclass(slots=True, frozen=True)
+class Here:
     """Where an access is that no source has."""
 
     at: str
+    library: bool = False
 
 
 class Imports:
@@ -85,7 +86,7 @@ def acquire(worker: Worker, real: Any, lock: Any) -> Any:
         there.deep += 1
         return real(lock)
     if name not in sys.modules and worker.running:  # whoever looks for it there depends on this
-        worker.access(WRITE, LOADED, None, _Here(caller(worker)))
+        worker.access(WRITE, LOADED, None, Here(caller(worker)))
     number = imports.numbers.get(name, -1)
     if there is not None:
         if imports.goes_round(worker.ident, there):

@@ -11,6 +11,7 @@ from tracelock.instrument.callers import call_text, called, caller
 from tracelock.instrument.hub import Hub, ScheduleOver, contexts, get_ident
 from tracelock.instrument.patching import CONTROLLED, patch, replace
 from tracelock.instrument.primitives import refuse, too_long
+from tracelock.instrument.threads import lives
 from tracelock.instrument.threads.futures import put_in_order
 from tracelock.instrument.threads.pool import GRACE
 from tracelock.instrument.worker import Uncontrolled, Worker
@@ -43,11 +44,13 @@ def thread_start(worker: Worker, real: Any, self: Any) -> None:
     child.daemon = self.daemon or _idles(self)
     child.thread = self
     self._tracelock = (hub.schedule, child)
-    self.run = lambda: child.live(lambda: _run(self, run, hub))
+    place = caller(worker)
+    lives.begins(worker, place)
+    self.run = lambda: child.live(lambda: _run(self, run, hub, child, place))
     worker.launch_thread(child, self, real)
 
 
-def _run(thread: Any, run: Callable[[], object], hub: Hub) -> None:
+def _run(thread: Any, run: Callable[[], object], hub: Hub, worker: Worker, place: str) -> None:
     """What a thread raises is no failure where the program has set a hook of its own for that."""
     try:
         run()
@@ -57,6 +60,7 @@ def _run(thread: Any, run: Callable[[], object], hub: Hub) -> None:
         if ours or hook is hub.thread_hook or hub.unwinding:
             raise
         hook(threading.ExceptHookArgs((type(error), error, error.__traceback__, thread)))
+    lives.ends(worker, thread, place)
 
 
 def _label(thread: Any, parent: Worker) -> str:
@@ -102,6 +106,8 @@ def thread_join(self: Any, timeout: float | None = None) -> None:
     endless = too_long(timeout)
     if endless:
         timeout, blocking = None, False
+    if timeout is not None:
+        lives.asks(worker, self)
     op = Op(JOIN, child.number, caller(worker), None, timeout if blocking else None, blocking)
     if not worker.do(op):
         if endless:
@@ -119,4 +125,5 @@ def thread_is_alive(worker: Worker, real: Any, self: Any) -> bool:
     child = _child(self, worker)
     if child is None:
         return bool(real(self))
+    lives.asks(worker, self)
     return not worker.step(Op(JOIN, child.number, caller(worker), blocking=False))
