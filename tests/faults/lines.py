@@ -112,7 +112,7 @@ def with_workers(folder: Path) -> dict[str, list[str]]:
         "run often": ["run", scenario, "--runs", "60", *processes],
         "run often at random": ["run", scenario, "--strategy", "random", "--runs", "60",
                                 *processes],
-        "explore with jobs": ["explore", scenario, "--strategy", "random", "--seconds", "4",
+        "explore with jobs": ["explore", scenario, "--strategy", "random", "--seconds", "6",
                               "--jobs", "2", "--json"],
         "explore, real engine": ["explore", scenario, "--engine", "real", "--seconds", "4",
                                  *processes],
