@@ -176,9 +176,7 @@ def test_a_model_in_place_of_the_class() -> None:
     assert right.verdict == "verified" and right.model == "stack(empty=None)"
     wrong = audited("StackWrong", model="stack(empty=None)", methods=["pop", "push"])
     assert {one.kind for one in wrong.anomalies} == {"raises IndexError"}
-    with pytest.raises(
-        UsageError, match=r"pop\(\) returns None, and StackSpec says"
-    ):
+    with pytest.raises(UsageError, match=r"pop\(\) returns None, and StackSpec says"):
         audited("StackRight", model="stack", methods=["pop", "push"])
 
 

@@ -17,6 +17,7 @@ from tests.helpers.audited_tasks import NAMES
 from tracelock.audit.matrix import Audited
 from tracelock.audit.reading import MethodCall
 from tracelock.audit.task_judging import takes
+from tracelock.report.audit_page import audit_page
 
 HERE = "tests.helpers.audited_tasks"
 #: The cell of each bug, and what it is called.
@@ -98,6 +99,16 @@ def test_an_anomaly_of_a_cancellation_is_a_program_that_fails_without_tracelock(
         asyncio.run(module.cancel(shared))  # nobody is at work: nothing happens
     finally:
         sys.path.remove(str(tmp_path))
+
+
+def test_columns_in_the_page_and_in_markdown() -> None:
+    found = audited("PoolWrong")
+    page = audit_page(found.to_data())
+    assert "acquire cancelled: lost in cancel" in page and '<th scope="col">closed</th>' in page
+    table = found.to_markdown()
+    assert "| | `acquire` | `close` | closed | cancelled |" in table
+    assert "| `acquire` | ✓ |  | ✓ | lost in cancel |" in table
+    assert found.summary.endswith("cancelled: 1 of 1 methods failed")
 
 
 def test_which_calls_take_something() -> None:

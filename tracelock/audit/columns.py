@@ -82,8 +82,10 @@ def _cancelled(going: Going, name: str) -> Iterator[ClientOf]:
     plan, contracts = going.plan, going.options.contracts
     others = [
         listed[0] for other, listed in going.calls.items()
-        if listed[0] not in plan.reads and not listed[0].reads and contracts.of(other) != UNSAFE
-    ][:_MOST_OTHERS]  # fmt: skip
+        if not listed[0].reads and contracts.of(other) != UNSAFE
+    ]  # fmt: skip
+    # those that change nothing come last
+    others = sorted(others, key=lambda one: one in plan.reads)[:_MOST_OTHERS]
     # what goes through items has done some of it when it is cancelled
     calls = [] if name == "async for" else going.calls[name][:2]
     calls = [one for one in calls if not one.reads]

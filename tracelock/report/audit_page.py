@@ -9,6 +9,8 @@ from tracelock.report.templates import asset, fill, markup
 
 #: How a cell is drawn, by its verdict.
 _SIGNS: Final = {"verified": "✓", "passed": "·", "failed": "✗", "unfinished": "?", "skipped": ""}
+#: What nothing is known of.
+_EMPTY: Final = {"verdict": "skipped", "sign": "", "number": -1, "title": ""}
 
 
 def audit_page(found: Mapping[str, Any]) -> str:
@@ -31,11 +33,11 @@ def audit_page(found: Mapping[str, Any]) -> str:
                 "verdict": verdict, "sign": _SIGNS[verdict], "number": number.get(pair, -1),
                 "title": f"{other} beside {name}: {verdict}",
             })  # fmt: skip
-        cells += [{"verdict": "skipped", "sign": ""}] * (len(methods) - place - 1)
+        cells += [_EMPTY] * (len(methods) - place - 1)
         for about, column in columns.items():
             named = [cell for cell in column if cell["methods"][0] == name]
             cells += [_in_column(about, name, cell, every.index(cell)) for cell in named] or [
-                {"verdict": "skipped", "sign": ""}
+                _EMPTY
             ]
         rows.append({"name": name, "cells": cells})
     told = [{**cell, "number": n} for n, cell in enumerate(every)]
