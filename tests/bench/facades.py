@@ -112,6 +112,124 @@ class MemoryLock:
         await self._held.pop().__aexit__(None, None, None)
 
 
+class Condition:
+    """asyncio.Condition, with its lock around each call."""
+
+    def __init__(self) -> None:
+        self._condition = asyncio.Condition()
+
+    async def wait(self) -> None:
+        async with self._condition:
+            await self._condition.wait()
+
+    async def notify(self) -> None:
+        async with self._condition:
+            self._condition.notify()
+
+    def locked(self) -> bool:
+        return self._condition.locked()
+
+
+class Limiter:
+    """anyio: a limiter of one token, which is borrowed on behalf of two."""
+
+    def __init__(self) -> None:
+        self._limiter = library("anyio").CapacityLimiter(1)
+
+    async def acquire(self, name: str) -> None:
+        await self._limiter.acquire_on_behalf_of(name)
+
+    def release(self, name: str) -> None:
+        self._limiter.release_on_behalf_of(name)
+
+    def borrowed(self) -> float:
+        return float(self._limiter.borrowed_tokens)
+
+
+class ThreadReadWriteLock:
+    """readerwriterlock: a fair lock, as one object."""
+
+    def __init__(self) -> None:
+        lock = library("readerwriterlock.rwlock").RWLockFair()
+        self._reader, self._writer = lock.gen_rlock(), lock.gen_wlock()
+
+    def acquire_read(self) -> bool:
+        return bool(self._reader.acquire())
+
+    def acquire_write(self) -> bool:
+        return bool(self._writer.acquire())
+
+    def release_read(self) -> None:
+        self._reader.release()
+
+    def release_write(self) -> None:
+        self._writer.release()
+
+
+class Signal:
+    """blinker: a signal with two receivers that may come and go."""
+
+    def __init__(self) -> None:
+        self._signal = library("blinker").Signal()
+        self._heard: list[str] = []
+
+    def _one(self, sender: Any) -> str:
+        return "one"
+
+    def connect(self) -> None:
+        self._signal.connect(self._one)
+
+    def disconnect(self) -> None:
+        self._signal.disconnect(self._one)
+
+    def send(self) -> list[Any]:
+        return [result for _, result in self._signal.send("a")]
+
+    def connected(self) -> bool:
+        return bool(self._signal.receivers)
+
+
+class Plugins:
+    """pluggy: a manager with two plugins."""
+
+    def __init__(self) -> None:
+        self._manager = library("pluggy").PluginManager("p")
+        self._plugins = {"a": object(), "b": object()}
+
+    def register(self, name: str) -> Any:
+        return self._manager.register(self._plugins[name], name)
+
+    def unregister(self, name: str) -> bool:
+        return self._manager.unregister(name=name) is not None
+
+    def set_blocked(self, name: str) -> None:
+        self._manager.set_blocked(name)
+
+    def names(self) -> list[str]:
+        return sorted(name for name, _ in self._manager.list_name_plugin())
+
+
+class Region:
+    """dogpile.cache: values in memory that are made once."""
+
+    def __init__(self) -> None:
+        self._region = library("dogpile.cache").make_region().configure("dogpile.cache.memory")
+        self._made = 0
+
+    def _make(self) -> int:
+        self._made += 1
+        return self._made
+
+    def get_or_create(self, key: str) -> int:
+        return int(self._region.get_or_create(key, self._make))
+
+    def delete(self, key: str) -> None:
+        self._region.delete(key)
+
+    def set(self, key: str, value: int) -> None:
+        self._region.set(key, value)
+
+
 class Breaker:
     """purgatory: calls through a circuit breaker that opens after two failures."""
 

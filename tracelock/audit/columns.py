@@ -80,12 +80,12 @@ def cancelled(going: Going, until: float) -> None:
 
 def _cancelled(going: Going, name: str) -> Iterator[ClientOf]:
     plan, contracts = going.plan, going.options.contracts
-    others = [
+    # what a call that changes nothing has seen of one that was then taken back is not judged
+    made = [
         listed[0] for other, listed in going.calls.items()
         if not listed[0].reads and contracts.of(other) != UNSAFE
     ]  # fmt: skip
-    # those that change nothing come last
-    others = sorted(others, key=lambda one: one in plan.reads)[:_MOST_OTHERS]
+    others = ([one for one in made if one not in plan.reads] or made)[:_MOST_OTHERS]
     # what goes through items has done some of it when it is cancelled
     calls = [] if name == "async for" else going.calls[name][:2]
     calls = [one for one in calls if not one.reads]

@@ -96,8 +96,6 @@ class Contracts:
         )
         if hidden and result[0] == "returns":
             return ANY
-        if word == CANCELS and result in _CANCELLED:
-            return ANY
         if self.any_order is None:
             return result
         return evenly(result, call.method in self.any_order)
@@ -118,6 +116,7 @@ class Judge:
     run: ClientRun | None = None
     unjudged: str = ""
     pending: list[ClientRun] = field(default_factory=list)
+    by_contract: set[str] = field(default_factory=set)
 
     def learn(self) -> None:
         """Make the calls in every order that keeps those of each worker."""
@@ -138,7 +137,20 @@ class Judge:
 
     def reasons(self) -> list[str]:
         """Why no more than ``passed`` is claimed, besides what the search says."""
-        return []
+        return [
+            f"{call} was cancelled by another call, which its contract allows: what else came of "
+            "such a schedule was not judged"
+            for call in sorted(self.by_contract)
+        ]
+
+    def cancelled_by_contract(self, results: Sequence[Any]) -> bool:
+        """Whether a call was cancelled by another one that may be, which is noted."""
+        found = [
+            str(call) for call, result in zip(self.client.calls, results, strict=True)
+            if result in _CANCELLED and self.contracts.of(call.method) == CANCELS
+        ]  # fmt: skip
+        self.by_contract.update(found)
+        return bool(found)
 
     def results(self, run: ClientRun) -> tuple[Any, ...]:
         """The results of the workers' calls, as far as they are compared."""
@@ -185,6 +197,8 @@ class Judge:
             )
             return None
         results = self.results(run)
+        if self.cancelled_by_contract(results):
+            return None
         for number, call in enumerate(calls):
             result = results[number]
             if result[0] == "raises" and all(one.results[number] != result for one in legal):

@@ -186,7 +186,7 @@ class TaskJudge(Judge):
         return False
 
     def reasons(self) -> list[str]:
-        found = []
+        found = super().reasons()
         if self.not_compared:
             found.append(
                 "time passed while a call waited that was then cancelled: what depends on the time "
@@ -205,6 +205,9 @@ class TaskJudge(Judge):
         lead = "" if cancelled is None else f"after {calls[cancelled]} was cancelled, "
         if run.ignored is not None:
             lead = f"{calls[run.ignored]} being cancelled, "
+        others = [NOT_MADE if n == cancelled else one for n, one in enumerate(results)]
+        if self.cancelled_by_contract(others):
+            return None
         for number, call in enumerate(calls):
             result = results[number]
             error = _error(result) if number != cancelled else ""
