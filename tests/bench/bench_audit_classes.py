@@ -48,7 +48,7 @@ STANDARD: Final = (
         methods=["x[k]=v", "popitem", "move_to_end", "len", "keys"]),
     _of("collections.deque", "collections:deque",
         methods=["append", "pop", "popleft", "rotate", "len", "iter"]),
-    _of("functools.lru_cache", "functools:lru_cache", init="lru_cache(1)(give_seven)"),
+    _of("functools.lru_cache", "functools:lru_cache", init="lru_cache(1)(abs)"),
     _of("weakref.WeakValueDictionary", "weakref:WeakValueDictionary",
         methods=["x[k]=v", "pop", "setdefault", "len", "in"]),
     _of("logging.handlers.MemoryHandler", "logging.handlers:MemoryHandler",

@@ -57,7 +57,8 @@ def test_a_bug_in_it_is_found(name: str) -> None:
 #: What makes one of asyncio's own, and the methods that are looked at.
 OWN = {
     "Lock": ("Lock()", None), "Event": ("Event()", None), "Semaphore": ("Semaphore(1)", None),
-    "BoundedSemaphore": ("BoundedSemaphore(1)", None), "Barrier": ("Barrier(2)", ["wait", "abort"]),
+    "BoundedSemaphore": ("BoundedSemaphore(1)", None),
+    "Barrier": ("Barrier(2)", ["wait", "async with", "abort"]),
     "Queue": ("Queue(1)", ["put", "get", "qsize"]),
     "LifoQueue": ("LifoQueue(1)", ["put", "get", "qsize"]),
     "PriorityQueue": ("PriorityQueue(1)", ["put", "get", "qsize"]),

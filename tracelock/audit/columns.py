@@ -75,7 +75,21 @@ def _closed(going: Going, call: MethodCall, closing: list[MethodCall]) -> Iterat
 
 def cancelled(going: Going, until: float) -> None:
     """A cell for each method: it, cancelled at each of its awaits."""
+    going.options.contracts.take_nothing.update(
+        name for name in _WITH if name in going.calls and not _holds(going, name)
+    )
     _column(going, CANCELLED, until, lambda name: _cancelled(going, name), True)
+
+
+def _holds(going: Going, name: str) -> bool:
+    """Whether something is held in a block, as that of a lock: what is found in it is not what is
+    found when it is left. A barrier is only waited for."""
+    enter, leave = going.calls[name][0].steps
+    sequence = going.planner.sequence
+    every = [one for listed in going.calls.values() for one in listed]
+    return WAITS not in sequence((enter, leave)) and any(
+        sequence((enter, one))[-1] != sequence((enter, leave, one))[-1] for one in every
+    )
 
 
 def _cancelled(going: Going, name: str) -> Iterator[ClientOf]:

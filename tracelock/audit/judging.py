@@ -73,6 +73,8 @@ class Contracts:
         self._given = given
         self._reads = frozenset(reads)
         self.any_order = any_order
+        #: Methods that take nothing for their caller, whatever they are called.
+        self.take_nothing: set[str] = set()
 
     def knowing(self, reads: Sequence[MethodCall]) -> Contracts:
         """The same, with the calls that change nothing."""

@@ -112,7 +112,8 @@ class TaskJudge(Judge):
         if legal.cancelled is None:
             return False
         call = self.client.calls[legal.cancelled]
-        if self.contracts.of(call.method) == LOSES:
+        contracts = self.contracts
+        if contracts.of(call.method) == LOSES or call.method in contracts.take_nothing:
             return False
         happened = legal.cancelled in legal.effects
         return takes(call) if happened else _leaves(call)
