@@ -77,7 +77,7 @@ PYPI: Final = (
     _of("purgatory", f"{F}:Breaker", "purgatory"),
     _of("aiobreaker.CircuitBreaker", f"{F}:OtherBreaker", "aiobreaker"),
     _of("janus (tasks)", f"{F}:async_queue", "janus", init="async_queue()",
-        methods=["put", "get", "qsize", "close"]),
+        methods=["put", "get", "qsize", "shutdown"]),
     _of("asyncio_throttle.Throttler", "asyncio_throttle:Throttler", "asyncio_throttle",
         init="Throttler(rate_limit=1)", methods=["acquire"]),
     _of("asyncstdlib.cached_property", f"{F}:CachedProperty", "asyncstdlib"),
@@ -120,11 +120,12 @@ def audited(subject: Subject, seconds: float) -> dict[str, Any]:
     """One row, in this process."""
     import tracelock
 
+    how = {"calls": 1, "seconds": seconds, **subject.how}
+    if subject.cls.startswith(F) and subject.library:
+        how["instrument"] = [subject.library]  # what stands before it is not what is asked about
     with tempfile.TemporaryDirectory() as folder:
         begun = perf_counter()
-        found = tracelock.audit(
-            subject.cls, **{"calls": 1, "seconds": seconds, "folder": folder, **subject.how}
-        )
+        found = tracelock.audit(subject.cls, **{**how, "folder": folder})
         kinds: dict[tuple[str, str], Any] = {}
         for cell in found.anomalies:
             kinds.setdefault((cell.kind, cell.about), cell)

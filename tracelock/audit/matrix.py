@@ -55,7 +55,7 @@ class AuditCell:
             "kind": self.kind or None, "client": self.client or None,
             "executions": self.executions, "trace": self.trace,
             "detail": self.detail or None, "reason": self.reason or None,
-            "clients": self.clients, "program": self.program,
+            "clients": self.clients, "cancelled": self.cancelled, "program": self.program,
             "seconds": round(self.seconds, 3),
         }  # fmt: skip
 

@@ -45,13 +45,15 @@ def _leaves(call: MethodCall) -> bool:
 class TaskJudge(Judge):
     """``cancelling``: only schedules in which a call of the first worker was cancelled are judged;
     ``cancelled``: how many those were, ``ignored``: calls that went on all the same;
-    ``not_compared``: schedules in which time passed while a call waited that was cancelled;
+    ``meeting``: schedules that the contract ``rendezvous`` leaves unjudged;
+    ``not_compared``: those in which time passed while a call waited that was cancelled;
     ``lost``: what would be seen where a cancelled call has kept what it must not keep."""
 
     cancelling: bool = False
     cancelled: int = 0
     ignored: set[str] = field(default_factory=set)
     not_compared: int = 0
+    meeting: int = 0
     lost: list[LegalOrder] = field(default_factory=list)
     _made: dict[tuple[Order, bool], list[ClientRun]] = field(default_factory=dict)
     _right: set[Any] = field(default_factory=set)
@@ -101,9 +103,11 @@ class TaskJudge(Judge):
             done = frozenset(run.results)
             if waiting and not self._wait(done, waiting):
                 continue
-            after = run.after
+            after: list[Any] | None = run.after
             if one in run.waiting:  # others may have seen that it waited
                 after = self._after([number for number in order if number != one])
+            if after is None:
+                continue
             made = ClientRun(run.results, run.events, [] if waiting else after, cancelled=one)
             yield LegalOrder(run.before(), self.results(made), self.whole(made), one, done)
 
@@ -138,13 +142,13 @@ class TaskJudge(Judge):
             for run in runs
         )
 
-    def _after(self, order: Sequence[int]) -> list[Any]:
-        """What calls come to in the end, after those of an order."""
+    def _after(self, order: Sequence[int]) -> list[Any] | None:
+        """What calls come to in the end, after those of an order; None where one of those waits."""
         for opened in (False, True):
             for run in self._made.get((tuple(order), opened), ()):
                 if not run.waiting:
                     return run.after
-        return []
+        return None
 
     # --- what is seen of a schedule ----------------------------------------------------------
     def results(self, run: ClientRun) -> tuple[Any, ...]:
@@ -188,6 +192,11 @@ class TaskJudge(Judge):
 
     def reasons(self) -> list[str]:
         found = super().reasons()
+        if self.meeting:
+            found.append(
+                "calls that wait for each other came to what no order explains, which the contract "
+                "rendezvous allows: that was not judged"
+            )
         if self.not_compared:
             found.append(
                 "time passed while a call waited that was then cancelled: what depends on the time "
@@ -228,6 +237,7 @@ class TaskJudge(Judge):
                 return None  # without the call less time would have passed
         if not fitting:
             if RENDEZVOUS in words:
+                self.meeting += 1
                 return None
             if run.waiting:
                 told = " and ".join(str(calls[number]) for number in run.waiting)
