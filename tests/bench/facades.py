@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
+import itertools
 from typing import Any
 
 
@@ -214,11 +215,10 @@ class Region:
 
     def __init__(self) -> None:
         self._region = library("dogpile.cache").make_region().configure("dogpile.cache.memory")
-        self._made = 0
+        self._made = itertools.count(1)
 
     def _make(self) -> int:
-        self._made += 1
-        return self._made
+        return next(self._made)
 
     def get_or_create(self, key: str) -> int:
         return int(self._region.get_or_create(key, self._make))
