@@ -58,7 +58,8 @@ STANDARD: Final = (
     _of("threading.Barrier", "threading:Barrier", init="Barrier(2)"),
     _of("asyncio.Lock", "asyncio:Lock"),
     _of("asyncio.Event", "asyncio:Event"),
-    _of("asyncio.Condition", f"{F}:Condition"),
+    # a wait may return without being told, as its documentation says
+    _of("asyncio.Condition", f"{F}:Condition", contract={"wait": "rendezvous"}),
     _of("asyncio.Semaphore", "asyncio:Semaphore"),
     _of("asyncio.BoundedSemaphore", "asyncio:BoundedSemaphore"),
     _of("asyncio.Barrier", "asyncio:Barrier", init="Barrier(2)"),
