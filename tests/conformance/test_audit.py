@@ -28,7 +28,13 @@ KINDS = {
 
 def audited(name: str, **how: Any) -> Audited:
     strategies = STRATEGIES.get(name.removesuffix("Right").removesuffix("Wrong"), {})
-    given = {"calls": 1, "strategies": strategies, "instrument": ["threading"], **how}
+    given = {
+        "calls": 1,
+        "strategies": strategies,
+        "instrument": ["threading"],
+        "seconds": 240,
+        **how,
+    }
     return tracelock.audit(f"{HERE}:{name}", **given)
 
 

@@ -34,7 +34,7 @@ BUGS = {
 
 
 def audited(name: str, **how: Any) -> Audited:
-    return tracelock.audit(f"{HERE}:{name}", **{"calls": 1, **how})
+    return tracelock.audit(f"{HERE}:{name}", **{"calls": 1, "seconds": 240, **how})
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -69,7 +69,7 @@ OWN = {
 @pytest.mark.parametrize("name", OWN)
 def test_asyncio_keeps_what_it_promises(name: str) -> None:
     init, methods = OWN[name]
-    found = tracelock.audit(f"asyncio:{name}", init=init, methods=methods, calls=1, seconds=120)
+    found = tracelock.audit(f"asyncio:{name}", init=init, methods=methods, calls=1, seconds=240)
     assert found.verdict == "verified", [one.to_data() for one in found.every]
     # of a condition nothing waits here that has the lock
     assert name == "Condition" or any(one.cancelled for one in found.columns["cancelled"])
@@ -130,6 +130,7 @@ def test_what_is_lost_may_be_what_the_contract_says() -> None:
 def test_a_model_judges_tasks_too() -> None:
     model = "bounded-queue(1, full='QueueFull', empty='QueueEmpty')"
     found = tracelock.audit(
-        "asyncio:Queue", init="Queue(1)", methods=["put", "get", "qsize"], model=model, calls=1
-    )
+        "asyncio:Queue", init="Queue(1)", methods=["put", "get", "qsize"], model=model, calls=1,
+        seconds=240,
+    )  # fmt: skip
     assert found.verdict == "verified", [one.to_data() for one in found.every]

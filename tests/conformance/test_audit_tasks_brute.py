@@ -110,7 +110,7 @@ def changes(part_lists: dict[str, list[Part]], name: str) -> bool:
     return any(after(state, name) != state for state in states)
 
 
-SEEDS = range(amount(1, 12))
+SEEDS = range(amount(1, 8))
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -125,7 +125,7 @@ def test_a_cell_fails_where_something_goes_wrong_and_is_verified_elsewhere(
     try:
         found = tracelock.audit(
             f"made_tasks_{seed}:Made", methods=["one", "two"], before=["state"], calls=1,
-            seconds=200,
+            seconds=240,
         )  # fmt: skip
     finally:
         sys.path.remove(str(tmp_path))

@@ -23,8 +23,9 @@ from tracelock.instrument.account.account import listed
 if TYPE_CHECKING:
     from tracelock.explore.search import Searched
 
-#: Seconds that one client may take.
+#: Seconds that one client may take, and the share of the time where that is more.
 CLIENT_SECONDS: Final = 4.0
+_CLIENT: Final = 1 / 15
 #: Of the time: what finding the states to begin in may take.
 _PLANNING: Final = 0.25
 #: Variants of a call that are set beside those of another one.
@@ -196,8 +197,9 @@ class Going:
         if isinstance(self.oracle, ModelOracle) and not cancelling:
             self.oracle.check(judge)
         left = max(0.5, options.until(1.0) - monotonic())
+        most = max(CLIENT_SECONDS, options.seconds * _CLIENT)
         with bench.cancelled(cancelling):
-            searched = bench.explore(judge, options.schedules, min(CLIENT_SECONDS, left))
+            searched = bench.explore(judge, options.schedules, min(most, left))
         judge.settle()
         reasons = [*judge.reasons(), *self._reasons(client, searched)]
         return JudgedClient(client, judge, searched, reasons)

@@ -14,8 +14,9 @@ from tracelock.errors import TracelockError
 #: So much of the time of an audit may be spent on programs in addition; those of other kinds come
 #: first.
 _AFTERWARDS: Final = 1.0
-#: Seconds for the program of an anomaly.
+#: Seconds for the program of an anomaly, and the share of the time where that is more.
 _PROGRAM: Final = 5.0
+_SHARE: Final = 1 / 6
 
 
 def programs(going: Going, instrument: Sequence[str]) -> None:
@@ -45,7 +46,11 @@ def _program(
     try:
         text = going.kind.program_text(going.subject, entry.judge, instrument, going.options.ignore)
         explored, cell.program, cell.reason = explored_program(
-            folder, going.subject, text, going.options.interpreter, _PROGRAM
+            folder,
+            going.subject,
+            text,
+            going.options.interpreter,
+            max(_PROGRAM, going.options.seconds * _SHARE),
         )
     except TracelockError as error:
         cell.reason = f"there is no program of it: {error}"
