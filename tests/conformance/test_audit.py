@@ -28,7 +28,13 @@ KINDS = {
 
 def audited(name: str, **how: Any) -> Audited:
     strategies = STRATEGIES.get(name.removesuffix("Right").removesuffix("Wrong"), {})
-    given = {"calls": 1, "strategies": strategies, "instrument": ["threading"], **how}
+    given = {
+        "calls": 1,
+        "strategies": strategies,
+        "instrument": ["threading"],
+        "seconds": 240,
+        **how,
+    }
     return tracelock.audit(f"{HERE}:{name}", **given)
 
 
@@ -156,13 +162,42 @@ def test_a_strategy_of_values_without_a_text() -> None:
         ("queue:Queue", {"workers": 9}, "2 or 3 workers"),
         ("queue:Queue", {"strategies": {"item": 3}}, "a strategy of"),
         ("queue:SimpleQueue", {}, "takes its place"),
-        ("asyncio:Event", {"methods": ["wait"]}, "no method that can be called"),
+        ("asyncio:Event", {"methods": ["wait"], "tasks": False}, "no method that can be called"),
+        ("asyncio:Event", {"interpreter": "this"}, "is of threads"),
+        ("queue:Queue", {"model": "line"}, "unknown model 'line'"),
+        ("queue:Queue", {"model": "lru"}, "maxsize"),
+        ("queue:Queue", {"model": "lru(2"}, "takes NAME or NAME"),
+        ("queue:Queue", {"model": "mutex", "methods": ["put"]}, "knows no put"),
+        ("queue:Queue", {"model": "queue", "invariant": "True"}, "knows nothing"),
         (int, {"init": "unknown_name"}, "name 'unknown_name' is not defined"),
     ],
 )  # fmt: skip
 def test_wrong_use_says_what_is_wrong(cls: Any, how: Any, why: str) -> None:
     with pytest.raises(UsageError, match=why):
         tracelock.audit(cls, **how)
+
+
+def test_a_model_in_place_of_the_class() -> None:
+    right = audited("StackRight", model="stack(empty=None)", methods=["pop", "push"])
+    assert right.verdict == "verified" and right.model == "stack(empty=None)"
+    wrong = audited("StackWrong", model="stack(empty=None)", methods=["pop", "push"])
+    assert {one.kind for one in wrong.anomalies} == {"raises IndexError"}
+    with pytest.raises(UsageError, match=r"pop\(\) returns None, and StackSpec says"):
+        audited("StackRight", model="stack", methods=["pop", "push"])
+
+
+def test_methods_that_the_model_does_not_know_are_left_out() -> None:
+    found = tracelock.audit(
+        "queue:Queue", init="Queue(1)", model="bounded-queue(1)", calls=1, seconds=3
+    )
+    assert set(found.missing) == {"join", "task_done"} and not found.anomalies
+    assert "knows no join" in found.missing["join"]
+
+
+def test_what_is_closed_is_closed_twice_and_used() -> None:
+    wrong = audited("PoolWrong", methods=["close", "get_connection"])
+    assert {one.verdict for one in wrong.columns["closed"]} == {"failed", "verified"}
+    assert wrong.to_data()["columns"]["closed"][0]["about"] == "closed"
 
 
 def test_a_verdict_is_of_all_cells() -> None:

@@ -76,6 +76,8 @@ def test_a_class_is_audited_and_what_went_wrong_fails_without_tracelock(tmp_path
         (["queue:Queue", "--contract", "no-crash", "--contract", "unsafe"], "stands alone"),
         (["queue:Queue", "--strategy", "item"], "takes NAME=EXPR"),
         (["queue:Queue", "--init", "Queue(nothing)"], "'nothing' is not defined"),
+        (["asyncio:Lock", "--model", "lock"], "unknown model 'lock'"),
+        (["queue:Queue", "--async", "--interpreter", "this"], "an interpreter is of threads"),
     ],
 )
 def test_wrong_use_is_told(tmp_path: Path, line: list[str], why: str) -> None:

@@ -182,6 +182,7 @@ def test_each_word_lets_through_what_it_says_and_nothing_else() -> None:
     meets = op("a", "acquire", (), R, True, 0, 5)
     met = op("b", "acquire", (), R, True, 1, 4)
     stopped = op("b", "__getitem__", ("k",), X, "CancelledError", 2, 3)
+    taken, gone = op("b", "pop", ("k",), C, None, 2, 3), op("b", "get", ("k",), R, None, 4, 5)
     apart = op("b", "clear", (), R, None, 2, 3)
     beside = op("b", "clear", (), R, None, 0, 1)
     words = {
@@ -190,6 +191,8 @@ def test_each_word_lets_through_what_it_says_and_nothing_else() -> None:
         "weak-iteration": ([written, wrong_list], [written, wrong_read]),
         "dirty-read": ([written, wrong_read], [written, wrong_error]),
         "cancels": ([written, stopped], [written, wrong_error]),
+        # a history never knows what a cancelled call has kept; an audit does
+        "loses": ([written, taken, gone], [written, taken, wrong_read]),
     }
     for word, (right, wrong) in words.items():
         assert verdict(right, models.DictSpec(), contract=word) == "linearizable", word

@@ -14,12 +14,14 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, Final, Self
 
 from tracelock.audit.clients import ClientOf
 from tracelock.audit.reading import MethodCall
+from tracelock.audit.results import WAITS as WAITS
 from tracelock.engine.limits import Interrupted, RunLimits
 from tracelock.errors import UsageError
 from tracelock.explore.search import Budget, Searched
@@ -33,19 +35,23 @@ from tracelock.session.targets import target_for
 #: Events of a schedule of a client.
 STEPS: Final = 5_000
 STALL: Final = 3.0
-#: What a call that waits comes to.
-WAITS: Final = ("waits",)
+#: What the workers are called.
+WORKERS: Final = ("first", "second", "third", "fourth")
 
 
 @dataclass
 class ClientRun:
     """What a schedule of a client came to: the result of each call by its number, those that have
-    begun, calls and returns in their order, and what the calls after them came to."""
+    begun, calls and returns in their order, and what the calls after them came to. ``cancelled``:
+    the call that a cancellation from outside has ended, ``ignored``: that went on in spite of one.
+    """
 
     results: dict[int, Any] = field(default_factory=dict)
     events: list[tuple[bool, int]] = field(default_factory=list)
     after: list[Any] = field(default_factory=list)
     checked: bool = False
+    cancelled: int | None = None
+    ignored: int | None = None
     #: What went wrong beside that: a worker that died.
     died: str = ""
     #: Time passed in it: some sleep or timeout ended.
@@ -103,8 +109,10 @@ class Judging(Wrapper):
 
 
 class Bench:
-    """A context manager. ``module``: one of ``source.module_text``, with the ``calls`` that it has;
-    ``instrument``: modules to look into, that one among them."""
+    """Of threads. A context manager. ``module``: one of ``source.module_text``, with the ``calls``
+    that it has; ``instrument``: modules to look into, that one among them."""
+
+    backend = "threading"
 
     def __init__(
         self, cls: type, module: ModuleType, calls: Sequence[MethodCall], workers: int,
@@ -123,13 +131,9 @@ class Bench:
         self.schedules = 0
         self._width = workers
         self._ended: list[Any] = []
-        # the calls in the end are made by a worker of their own, which may wait for ever
-        code = PythonCode(
-            [*(self._worker(place) for place in range(workers)), self._last()], self._setup, None,
-            ["only", *instrument],
-        )  # fmt: skip
+        code = self._code(["only", *instrument])
         plan = Plan(
-            "threading", "dpor", seconds=None, every=True, shrink=False, confirm=0,
+            self.backend, "dpor", seconds=None, every=True, shrink=False, confirm=0,
             limits=RunLimits(steps=STEPS, stall=STALL), isolation="never",
             interpreter=interpreter,
         )  # fmt: skip
@@ -148,21 +152,35 @@ class Bench:
         self.host.__exit__(*exc)
 
     # --- the program -------------------------------------------------------------------------
+    def _code(self, instrument: list[str]) -> PythonCode:
+        # the calls in the end are made by a worker of their own, which may wait for ever
+        workers = [*map(self._worker, range(self._width)), self._last()]
+        return PythonCode(workers, self._setup, None, instrument)
+
     def _setup(self) -> Any:
-        self.run = ClientRun()
+        self._begin_run()
         # of several calls on one worker the order in real time counts, which has to be shared for
         # the search to try it
         several = self._order is None and any(len(one) > 1 for one in self._client.threads)
         self._line = queue.SimpleQueue() if several else None
-        it = self._module.make()
-        if not isinstance(it, self._cls):
-            self.stand_in = type(it).__qualname__
+        it = self._made()
         for call in self._client.before:
             self._attempt(call, it)
         self._gates = [threading.Event() for _ in self._order or ()]
         if self._gates:
             self._gates[0].set()
         self._ended = [threading.Event() for _ in range(self._width)]
+        return it
+
+    def _begin_run(self) -> None:
+        self.run = ClientRun()
+
+    def _made(self) -> Any:
+        return self._known(self._module.make())
+
+    def _known(self, it: Any) -> Any:
+        if not isinstance(it, self._cls):
+            self.stand_in = type(it).__qualname__
         return it
 
     def _attempt(self, call: MethodCall, it: Any) -> Any:
@@ -192,8 +210,7 @@ class Bench:
 
             self._ended[place].set()
 
-        work.__name__ = work.__qualname__ = ("first", "second", "third", "fourth")[place]
-        return work
+        return named(work, WORKERS[place])
 
     def _last(self) -> Callable[[Any], None]:
         def afterwards(it: Any) -> None:
@@ -208,6 +225,10 @@ class Bench:
         return afterwards
 
     # --- runs --------------------------------------------------------------------------------
+    def own_order(self) -> Scheduler:
+        """The order in which calls are made one after the other."""
+        return self.host.backend.own_order()
+
     def begin(self, client: ClientOf) -> None:
         """What comes next is of this client: what is known of the last one is not told of it."""
         width = self._width
@@ -224,7 +245,7 @@ class Bench:
         ended. ``open``: where one waits the next ones are made."""
         self._order, self._open = tuple(order), open
         try:
-            scheduler = _Noting(self.host.backend.own_order())
+            scheduler = _Noting(self.own_order())
             run_once(self.host, scheduler)
             self.schedules += 1
             self._stopped(scheduler.controller)
@@ -234,6 +255,16 @@ class Bench:
         finally:
             self._order = None
         return self.run
+
+    def in_orders(self, order: Sequence[int], open: bool = False) -> list[ClientRun]:
+        """The one thing that they come to."""
+        return [self.in_order(order, open)]
+
+    def cancelled(self, wanted: bool) -> AbstractContextManager[None]:
+        """While this is entered the first worker may be cancelled, or not."""
+        if wanted:
+            raise UsageError("threads are not cancelled")
+        return nullcontext()
 
     def explore(self, judge: Judgement, schedules: int, seconds: float) -> Searched:
         """Search the client's schedules, each of which is judged, in all inequivalent orders."""
@@ -271,6 +302,12 @@ class Bench:
             if verdict.kind not in ("deadlock", "passed"):
                 self.run.died = verdict.message or verdict.kind
         return judge(self.run)
+
+
+def named(work: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """``work``, called like that."""
+    work.__name__ = work.__qualname__ = name
+    return work
 
 
 class _Noting(Wrapper):

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import permutations
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
-from tracelock.audit.bench import WAITS, Bench, ClientRun
+from tracelock.audit.bench import WAITS, ClientRun
 from tracelock.audit.clients import ClientOf, orders
 from tracelock.audit.reading import MethodCall
+from tracelock.audit.results import CANCELLED, evenly
 from tracelock.history.contracts import (
     CANCELS,
     DIRTY_READ,
@@ -22,9 +23,9 @@ from tracelock.history.contracts import (
 from tracelock.history.values import told
 
 #: What is put in the place of a result that is not compared.
-_ANY: Final = ("returns", "anything")
+ANY: Final = ("returns", "anything")
 _ITERATING: Final = ITERATIONS | {"iter"}
-_CANCELLED: Final = ("raises", "CancelledError")
+_CANCELLED: Final = (("raises", "CancelledError"), CANCELLED)
 #: Results that go through a container.
 _ITEMS: Final = ("items", "list", "mapping", "set", "tuple")
 
@@ -41,19 +42,43 @@ class Anomaly:
 class LegalOrder:
     """What the calls came to in an order in which all of them end: ``results`` by their numbers,
     then those of the calls after them. ``before``: pairs of calls of which the first had ended when
-    the second began."""
+    the second began; ``cancelled``: the one that was cancelled meanwhile;
+    ``effects``: those that took effect, where others wait or were not made."""
 
     before: set[tuple[int, int]]
     results: tuple[Any, ...]
     whole: tuple[Any, ...]
+    cancelled: int | None = None
+    effects: frozenset[int] = frozenset()
+
+
+class Oracle(Protocol):
+    """What says what calls come to one after the other."""
+
+    def begin(self, client: ClientOf) -> None:
+        """What comes next is of this client."""
+
+    def in_orders(self, order: Sequence[int], open: bool = False) -> list[ClientRun]:
+        """All that the calls with these numbers may come to; see ``Bench.in_order``."""
 
 
 class Contracts:
-    """The words of the methods, by what they are called in the matrix or in Python."""
+    """The words of the methods, by what they are called in the matrix or in Python. ``any_order``:
+    judged by a model, the methods of which it says that items come in any order."""
 
-    def __init__(self, given: str | Mapping[str, str], reads: Sequence[MethodCall] = ()) -> None:
+    def __init__(
+        self, given: str | Mapping[str, str], reads: Sequence[MethodCall] = (),
+        any_order: Collection[str] | None = None,
+    ) -> None:  # fmt: skip
         self._given = given
         self._reads = frozenset(reads)
+        self.any_order = any_order
+        #: Methods that take nothing for their caller, whatever they are called.
+        self.take_nothing: set[str] = set()
+
+    def knowing(self, reads: Sequence[MethodCall]) -> Contracts:
+        """The same, with the calls that change nothing."""
+        return Contracts(self._given, reads, self.any_order)
 
     def of(self, method: str) -> str:
         """The word of a method."""
@@ -72,8 +97,10 @@ class Contracts:
             )
         )
         if hidden and result[0] == "returns":
-            return _ANY
-        return _ANY if word == CANCELS and result == _CANCELLED else result
+            return ANY
+        if self.any_order is None:
+            return result
+        return evenly(result, call.method in self.any_order)
 
 
 @dataclass
@@ -82,7 +109,7 @@ class Judge:
     ends; ``anomaly``: what was found; ``unjudged``: why some schedules could not be judged;
     ``waited``: that some schedules ended with calls that wait as they would in some order."""
 
-    bench: Bench
+    oracle: Oracle
     client: ClientOf
     contracts: Contracts
     numbered: Callable[[Sequence[Any]], tuple[Any, ...]]
@@ -91,20 +118,41 @@ class Judge:
     run: ClientRun | None = None
     unjudged: str = ""
     pending: list[ClientRun] = field(default_factory=list)
+    by_contract: set[str] = field(default_factory=set)
 
     def learn(self) -> None:
         """Make the calls in every order that keeps those of each worker."""
-        self.bench.begin(self.client)
+        self.oracle.begin(self.client)
         numbers, count = self.client.numbers, len(self.client.calls)
         for order in orders(numbers):
             for one in (False, True):
-                run = self.bench.in_order(order, one)
-                if run.died:
-                    self.unjudged = f"one after the other, {run.died}"
-                if len(run.results) == count:
-                    self.legal.append(LegalOrder(run.before(), self.results(run), self.whole(run)))
-                    if not run.timed:
-                        break
+                found = self.oracle.in_orders(order, one)
+                for run in found:
+                    if run.died:
+                        self.unjudged = f"one after the other, {run.died}"
+                    if len(run.results) == count:
+                        self.legal.append(
+                            LegalOrder(run.before(), self.results(run), self.whole(run))
+                        )
+                if all(len(run.results) == count and not run.timed for run in found):
+                    break
+
+    def reasons(self) -> list[str]:
+        """Why no more than ``passed`` is claimed, besides what the search says."""
+        return [
+            f"{call} was cancelled by another call, which its contract allows: what else came of "
+            "such a schedule was not judged"
+            for call in sorted(self.by_contract)
+        ]
+
+    def cancelled_by_contract(self, results: Sequence[Any]) -> bool:
+        """Whether a call was cancelled by another one that may be, which is noted."""
+        found = [
+            str(call) for call, result in zip(self.client.calls, results, strict=True)
+            if result in _CANCELLED and self.contracts.of(call.method) == CANCELS
+        ]  # fmt: skip
+        self.by_contract.update(found)
+        return bool(found)
 
     def results(self, run: ClientRun) -> tuple[Any, ...]:
         """The results of the workers' calls, as far as they are compared."""
@@ -151,6 +199,8 @@ class Judge:
             )
             return None
         results = self.results(run)
+        if self.cancelled_by_contract(results):
+            return None
         for number, call in enumerate(calls):
             result = results[number]
             if result[0] == "raises" and all(one.results[number] != result for one in legal):
@@ -159,7 +209,7 @@ class Judge:
             return None
         fitting = [one for one in legal if one.results == results]
         if not fitting:
-            return self._wrong(results)
+            return self._wrong(results, legal)
         before = run.before()
         timely = [one for one in fitting if before <= one.before]
         if not timely:
@@ -169,8 +219,8 @@ class Judge:
             return None
         return self._state(whole, timely)
 
-    def _wrong(self, results: tuple[Any, ...]) -> Anomaly:
-        calls, legal = self.client.calls, self.legal
+    def _wrong(self, results: tuple[Any, ...], legal: Sequence[LegalOrder]) -> Anomaly:
+        calls = self.client.calls
         alone = [
             n for n, result in enumerate(results)
             if all(one.results[n] != result for one in legal)
@@ -220,26 +270,28 @@ class Judge:
                 )
 
     def _may_wait(self, run: ClientRun) -> bool:
-        """Whether calls that wait do so rightly: each of them waits when it is made after those
-        that have ended, one after the other, and some order of all that have begun, in which the
+        """Whether calls that wait do so rightly: they wait when they are made after those that have
+        ended, one after the other, and some order of all that have begun, in which the
         next ones are made where one waits, leaves the same ones waiting, with the same results."""
         done = sorted(run.results)
         if not run.waiting:
             return False
         before, wanted = run.before(), self._seen(run)
         if not any(
-            all(self.bench.in_order((*order, one)).waiting == [one] for one in run.waiting)
-            for order in permutations(done) if _keeps(order, before)
+            made.waiting == run.waiting and afterwards(made, run.waiting)
+            for order in permutations(done) if keeps(order, before)
+            for more in permutations(run.waiting)
+            for made in self.oracle.in_orders((*order, *more), True)
         ):  # fmt: skip
             return False
         for order in permutations((*done, *run.waiting)):
-            if not _keeps(order, before):
+            if not keeps(order, before):
                 continue
             if any(list(one) != [n for n in order if n in one] for one in self._begun(run)):
                 continue
-            other = self.bench.in_order(order, True)
-            if other.waiting == run.waiting and self._seen(other) == wanted:
-                return True
+            for other in self.oracle.in_orders(order, True):
+                if other.waiting == run.waiting and self._seen(other) == wanted:
+                    return True
         return False
 
     def _seen(self, run: ClientRun) -> tuple[Any, ...]:
@@ -255,7 +307,14 @@ class Judge:
         return [[n for n in one if n in run.begun] for one in self.client.numbers]
 
 
-def _keeps(order: Sequence[int], before: set[tuple[int, int]]) -> bool:
+def afterwards(run: ClientRun, waiting: Sequence[int]) -> bool:
+    """Whether all other calls of a run had ended before these began: then these were not left
+    behind by one that had to let them go on."""
+    before = run.before()
+    return all((one, other) in before for one in run.results for other in waiting)
+
+
+def keeps(order: Sequence[int], before: set[tuple[int, int]]) -> bool:
     """Whether an order has the first of each pair before the second, where it has both."""
     return all(order.index(a) < order.index(b) for a, b in before if a in order and b in order)
 

@@ -21,13 +21,15 @@ SIGNS: Final = {VERIFIED: "✓", PASSED: "·", FAILED: "✗", UNFINISHED: "?", S
 class AuditCell:
     """What is known of two methods side by side.
 
-    ``methods``: the two, the same one twice for a method beside itself. ``verdict``: ``verified``
+    ``methods``: the two, the same one twice for a method beside itself, and also in a column,
+    where ``about`` says what it is about. ``verdict``: ``verified``
     (every inequivalent interleaving of each client was tried and explained, and nothing of them was
     unseen), ``passed`` (none of those that were tried went wrong; ``reason`` says what was not, or
     was not seen), ``failed``, ``unfinished`` (a bound cut schedules, or there is nothing to compare
     with), ``skipped``. ``kind``: the anomaly in two words, ``detail`` a sentence; ``client``: the
     smallest client with it, what came before and then the calls of each worker. ``clients``: that
-    were explored, ``executions``: their interleavings. ``program``: the path of the client as a
+    were explored, ``executions``: their interleavings,
+    ``cancelled``: those in which a call was cancelled. ``program``: the path of the client as a
     program; ``trace``: where its trace was kept; ``recorded``: the trace itself.
     """
 
@@ -39,18 +41,21 @@ class AuditCell:
     reason: str = ""
     clients: int = 0
     executions: int = 0
+    cancelled: int = 0
     seconds: float = 0.0
     program: str | None = None
     trace: str | None = None
     recorded: Trace | None = None
+    about: str = ""
 
     def to_data(self) -> dict[str, Any]:
         """As JSON."""
         return {
-            "methods": list(self.methods), "verdict": self.verdict, "kind": self.kind or None,
-            "client": self.client or None, "executions": self.executions, "trace": self.trace,
+            "methods": list(self.methods), "about": self.about or None, "verdict": self.verdict,
+            "kind": self.kind or None, "client": self.client or None,
+            "executions": self.executions, "trace": self.trace,
             "detail": self.detail or None, "reason": self.reason or None,
-            "clients": self.clients, "program": self.program,
+            "clients": self.clients, "cancelled": self.cancelled, "program": self.program,
             "seconds": round(self.seconds, 3),
         }  # fmt: skip
 
@@ -59,16 +64,22 @@ class AuditCell:
 class Audited:
     """The answer of an audit.
 
-    ``name``: of the class; ``init``: how objects were made; ``methods``: the rows of the matrix;
-    ``cells``: each pair of methods once; ``longer``: clients of more calls that went wrong where
-    all pairs went well; ``missing``: methods without arguments, with the reason; ``states``: what
-    was called before; ``schedules``, ``clients``, ``seconds``: what it took; ``notes``: sentences.
+    ``name``: of the class; ``init``: how objects were made; ``workers``: ``threads`` or ``tasks``;
+    ``model``: what it was judged by, where that is not the class itself; ``methods``: the rows of
+    the matrix; ``cells``: each pair of methods once; ``columns``: what else was asked, of each
+    method (``closed``: closed twice, or used when it is closed; ``cancelled``: at each of its
+    awaits); ``longer``: clients of more calls that went wrong where all pairs went well;
+    ``missing``: methods without arguments, with the reason; ``states``: what was called before;
+    ``schedules``, ``clients``, ``seconds``: what it took; ``notes``: sentences.
     """
 
     name: str
     init: str
+    workers: str = "threads"
+    model: str | None = None
     methods: list[str] = field(default_factory=list)
     cells: list[AuditCell] = field(default_factory=list)
+    columns: dict[str, list[AuditCell]] = field(default_factory=dict)
     longer: list[AuditCell] = field(default_factory=list)
     missing: dict[str, str] = field(default_factory=dict)
     states: list[str] = field(default_factory=list)
@@ -82,7 +93,7 @@ class Audited:
     def verdict(self) -> str:
         """``failed`` where any cell is, ``verified`` only where all cells are and no method was
         left out; ``unfinished`` where nothing was tried, or a bound cut something."""
-        found = {one.verdict for one in (*self.cells, *self.longer)}
+        found = {one.verdict for one in self.every}
         if FAILED in found:
             return FAILED
         if UNFINISHED in found or not found & {VERIFIED, PASSED}:
@@ -92,7 +103,13 @@ class Audited:
     @property
     def anomalies(self) -> list[AuditCell]:
         """The cells that went wrong."""
-        return [one for one in (*self.cells, *self.longer) if one.verdict == FAILED]
+        return [one for one in self.every if one.verdict == FAILED]
+
+    @property
+    def every(self) -> list[AuditCell]:
+        """All cells."""
+        columns = [one for cells in self.columns.values() for one in cells]
+        return [*self.cells, *columns, *self.longer]
 
     def cell(self, one: str, other: str) -> AuditCell | None:
         """The cell of two methods, in whichever order."""
@@ -100,6 +117,11 @@ class Audited:
             if set(cell.methods) == {one, other}:
                 return cell
         return None
+
+    def column(self, about: str, method: str) -> AuditCell | None:
+        """The cell of a method in a column."""
+        cells = self.columns.get(about, ())
+        return next((one for one in cells if one.methods[0] == method), None)
 
     @property
     def summary(self) -> str:
@@ -109,7 +131,13 @@ class Audited:
             for word in (VERIFIED, PASSED, FAILED, UNFINISHED, SKIPPED)
         }
         told = ", ".join(f"{number} {word}" for word, number in count.items() if number)
-        return f"{self.verdict}: {len(self.cells)} pairs of methods: {told or 'none'}"
+        more = []
+        for about, cells in self.columns.items():
+            wrong = sum(one.verdict == FAILED for one in cells)
+            more.append(f"; {about}: {wrong or 'none'} of {len(cells)} methods failed")
+        return (
+            f"{self.verdict}: {len(self.cells)} pairs of methods: {told or 'none'}{''.join(more)}"
+        )
 
     def __str__(self) -> str:
         return f"{self.name}: {self.summary}"
@@ -119,6 +147,10 @@ class Audited:
         return {
             "class": self.name, "verdict": self.verdict, "summary": self.summary,
             "cells": [one.to_data() for one in self.cells],
+            "columns": {
+                about: [one.to_data() for one in cells] for about, cells in self.columns.items()
+            },
+            "workers": self.workers, "model": self.model,
             "longer": [one.to_data() for one in self.longer],
             "init": self.init, "methods": self.methods, "missing": self.missing,
             "states": self.states, "clients": self.clients, "longer_clients": self.longer_clients,
@@ -129,8 +161,10 @@ class Audited:
         """A table for the documentation of a library."""
         lines = [
             f"### Thread safety of `{self.name}`", "", self.summary + ".", "",
-            "| | " + " | ".join(f"`{_escaped(one)}`" for one in self.methods) + " |",
-            "|---|" + "---|" * len(self.methods),
+            "| | " + " | ".join([
+                *(f"`{_escaped(one)}`" for one in self.methods), *self.columns
+            ]) + " |",
+            "|---|" + "---|" * (len(self.methods) + len(self.columns)),
         ]  # fmt: skip
         for row, one in enumerate(self.methods):
             cells = []
@@ -138,6 +172,9 @@ class Audited:
                 cell = self.cell(other, one)
                 cells.append("" if cell is None else cell.kind or SIGNS[cell.verdict].strip())
             cells += [""] * (len(self.methods) - row - 1)
+            for about in self.columns:
+                cell = self.column(about, one)
+                cells.append("" if cell is None else cell.kind or SIGNS[cell.verdict].strip())
             lines.append(f"| `{_escaped(one)}` | " + " | ".join(map(_escaped, cells)) + " |")
         lines += [
             "",

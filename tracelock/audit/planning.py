@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Final
@@ -15,7 +16,7 @@ from tracelock.audit.reading import MethodCall, taken
 _MUTATING: Final = re.compile(
     r"^(pop|clear|close|reset|get|acquire|release|put|set|add|remove|delete|del|next|update|open|"
     r"half_open|flush|wait|join|shutdown|evict|leak|start|stop|cancel|task_done|notify|append|push|"
-    r"reverse|rotate|sort|expire|x\(\)|with)"
+    r"reverse|rotate|sort|expire|x\(\)|with|async with)"
 )
 #: Calls that lead to a state, at most; states that are looked at; states that are begun in.
 _DEPTH: Final = 3
@@ -64,8 +65,9 @@ class Planner:
             self._known[calls] = self.numbered(tuple(found))
         return self._known[calls]
 
-    def plan(self, calls: dict[str, list[MethodCall]]) -> AuditPlan:
-        """See ``AuditPlan``. Of ``calls`` those are left that the class takes."""
+    def plan(self, calls: dict[str, list[MethodCall]], waits: bool = False) -> AuditPlan:
+        """See ``AuditPlan``. Of ``calls`` those are left that the class takes. ``waits``: the last
+        call in the end may be one that waits."""
         every = [
             one for listed in calls.values() for one in self._taken(listed, [()])
             if not one.closing
@@ -81,7 +83,14 @@ class Planner:
                 self.sequence((*state, one))[-1] != WAITS for state in states
             ):
                 ends.append(one)
-        return AuditPlan(states, reads, (*reads[:_READS], *ends, *reads[:3]))
+        after = (*reads[:_READS], *ends, *reads[:3])
+        if waits:
+            counts = Counter({
+                one: sum(self.sequence((*state, one))[-1] == WAITS for state in states)
+                for one in probes if one not in ends
+            })  # fmt: skip
+            after += tuple(one for one, count in counts.most_common(1) if count)
+        return AuditPlan(states, reads, after)
 
     def _taken(self, listed: list[MethodCall], states: list[Calls]) -> list[MethodCall]:
         """Those of the calls of a method that do not raise a TypeError in each of these states."""
@@ -98,10 +107,13 @@ class Planner:
         for one in every:
             bare = (
                 one.reads
-                or one.method in ("len", "iter")
-                or (one.source.endswith("()") and not _MUTATING.match(one.method))
+                or one.method in ("len", "iter", "async for")
+                or (
+                    one.source.endswith("()")
+                    and not _MUTATING.match(one.method.removeprefix("async "))
+                )
             )
-            if not bare or one.method == "next":
+            if not bare or one.method in ("next", "anext"):
                 continue
             twice = self.sequence((one, one))
             same = len(twice) == 2 and twice[0] == twice[1] and WAITS not in twice

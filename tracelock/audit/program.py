@@ -10,8 +10,9 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
+from tracelock.audit.bench import WORKERS
 from tracelock.audit.clients import ClientOf
-from tracelock.audit.judging import Anomaly, LegalOrder
+from tracelock.audit.judging import ANY, Anomaly, Judge
 from tracelock.audit.reading import AuditedClass
 from tracelock.audit.source import ignoring, imported, imports_for, results_text
 from tracelock.errors import TracelockError
@@ -57,7 +58,7 @@ WORKERS = [{names}]
 def check(shared):
     it = shared.it
     seen = [shared.results[number] for number in range({count})]
-{after}    seen = numbered(seen)
+{after}    seen = numbered({seen})
     assert seen in IN_ORDER, f"this is of no order of the calls: {{seen}}"
 
 
@@ -69,20 +70,46 @@ def test_it():
     )
     assert found.verdict != "failed", found.trace.verdict.message
 '''
-_NAMES: Final = ("first", "second", "third", "fourth")
 #: Schedules and seconds in which a program has to fail.
 _SCHEDULES: Final = 3_000
 
 
-def program_text(
-    subject: AuditedClass, client: ClientOf, anomaly: Anomaly, legal: Sequence[LegalOrder],
-    instrument: Sequence[str], ignore: Sequence[str],
-) -> str:  # fmt: skip
-    """The text of the program. Raises UsageError for names that are not known."""
+def head_of(
+    subject: AuditedClass, client: ClientOf, anomaly: Anomaly, ignore: Sequence[str]
+) -> str:
+    """What the text of a program begins with. Raises UsageError for names that are not known."""
     sources = [one.source for one in (*client.before, *client.calls, *client.after)]
     imports = imports_for(subject, [subject.init, *sources])
+    detail = "\n".join(textwrap.wrap(f"{anomaly.kind}: {anomaly.detail}", 96))
+    head = _HEAD.format(name=subject.name, client=client, detail=detail)
+    head = head.replace("\\", "\\\\") + results_text()
+    return "\n".join([head, ignoring(ignore), "\n".join(imports)])
+
+
+def seen_of(judge: Judge) -> str:
+    """The text of what was seen, as far as it is compared."""
+    client, contracts = judge.client, judge.contracts
+    calls = list(enumerate([*client.calls, *client.after]))
+    hidden = [place for place, call in calls if contracts.view(call, ("returns", None)) == ANY]
+    text = f"unseen(seen, {hidden})" if hidden else "seen"
+    if contracts.any_order is None:
+        return text
+    return f"evened({text}, {[n for n, call in calls if call.method in contracts.any_order]})"
+
+
+def in_order_of(judge: Judge) -> str:
+    """The text of what may be seen."""
+    return pprint.pformat(sorted({one.whole for one in judge.legal}, key=repr), width=96)
+
+
+def program_text(
+    subject: AuditedClass, judge: Judge, instrument: Sequence[str], ignore: Sequence[str]
+) -> str:
+    """The text of the program. Raises UsageError for names that are not known."""
+    client, anomaly = judge.client, judge.anomaly
+    assert anomaly is not None
     workers = []
-    threads = [one for one in zip(client.numbers, _NAMES, strict=False) if one[0]]
+    threads = [one for one in zip(client.numbers, WORKERS, strict=False) if one[0]]
     for numbers, name in threads:
         lines = [
             f"    shared.results[{number}] = attempt(lambda it: {client.calls[number].source}, "
@@ -94,15 +121,12 @@ def program_text(
     after = "".join(
         f"    seen.append(attempt(lambda it: {one.source}, it))\n" for one in client.after
     )
-    wholes = sorted({one.whole for one in legal}, key=repr)
-    detail = "\n".join(textwrap.wrap(f"{anomaly.kind}: {anomaly.detail}", 96))
-    head = _HEAD.format(name=subject.name, client=client, detail=detail).replace("\\", "\\\\")
     body = _BODY.format(
-        in_order=pprint.pformat(wholes, width=96), instrument=list(instrument), init=subject.init,
+        in_order=in_order_of(judge), instrument=list(instrument), init=subject.init,
         before=before, workers="\n".join(workers), names=", ".join(name for _, name in threads),
-        count=len(client.calls), after=after,
+        count=len(client.calls), after=after, seen=seen_of(judge),
     )  # fmt: skip
-    return "\n".join([head + results_text(), ignoring(ignore), "\n".join(imports), body])
+    return "\n".join([head_of(subject, client, anomaly, ignore), body])
 
 
 def explored_program(

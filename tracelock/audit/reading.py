@@ -24,14 +24,22 @@ OPERATORS: Final = {
     "__next__": "next(it)",
     "__call__": "it({all})",
     "__enter__": "it.__enter__()",
+    "__aenter__": "it.__aenter__()",
+    "__aiter__": "items_of(it)",
+    "__anext__": "it.__anext__()",
 }
+#: Those of coroutines.
+_AWAITED: Final = frozenset({"__aenter__", "__aiter__", "__anext__"})
 #: What has to follow an operator: it is a call of its own.
-_CLOSING: Final = {"__enter__": "it.__exit__(None, None, None)"}  # fmt: skip
+_CLOSING: Final = {
+    "__enter__": "it.__exit__(None, None, None)", "__aenter__": "it.__aexit__(None, None, None)",
+}  # fmt: skip
 #: What operators are called in the matrix.
 SHOWN: Final = {
     "__len__": "len", "__iter__": "iter", "__contains__": "in", "__getitem__": "x[k]",
     "__setitem__": "x[k]=v", "__delitem__": "del x[k]", "__next__": "next", "__call__": "x()",
-    "__enter__": "with",
+    "__enter__": "with", "__aenter__": "async with", "__aiter__": "async for",
+    "__anext__": "anext",
 }  # fmt: skip
 #: Arguments of operators that say themselves what they are.
 _KEYED: Final = {"__contains__": 1, "__getitem__": 1, "__setitem__": 2, "__delitem__": 1}
@@ -74,6 +82,8 @@ class AuditedClass:
     module: str
     init: str
     given: dict[str, Any] = field(default_factory=dict)
+    #: Whether its methods are called by tasks, and what they give is awaited.
+    tasks: bool = False
 
     def in_c(self, row: str) -> bool:
         """Whether a method is written in C, so that nothing was seen of its inside."""
@@ -138,6 +148,18 @@ def _public(cls: type) -> list[str]:
     return [*plain, *operators]
 
 
+def _is_coroutine(static: Any) -> bool:
+    return inspect.iscoroutinefunction(static) or inspect.isasyncgenfunction(static)
+
+
+def has_coroutines(cls: type) -> bool:
+    """Whether public methods of a class are coroutine functions, or it has their operators."""
+    return any(
+        name in _AWAITED or _is_coroutine(inspect.getattr_static(cls, name))
+        for name in _public(cls)
+    )
+
+
 def _is_read(static: Any) -> bool:
     return isinstance(static, property) or type(static).__name__ in (
         "cached_property", "member_descriptor", "getset_descriptor",
@@ -148,8 +170,8 @@ def _calls(
     subject: AuditedClass, name: str, given: Mapping[str, Sequence[str]]
 ) -> list[MethodCall]:
     static = inspect.getattr_static(subject.cls, name)
-    if inspect.iscoroutinefunction(static) or inspect.isasyncgenfunction(static):
-        raise TypeError("it is a coroutine function, and an audit is of threads")
+    if not subject.tasks and (name in _AWAITED or _is_coroutine(static)):
+        raise TypeError("it is a coroutine function, and this audit is of threads")
     row = SHOWN.get(name, name)
     if name not in OPERATORS and _is_read(static):
         return [MethodCall(row, f"it.{name}", reads=True)]

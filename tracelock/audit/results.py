@@ -4,8 +4,11 @@ This file imports the standard library alone: its text is a part of the programs
 writes, which are to need nothing else.
 """
 
+import asyncio
+import collections
 import collections.abc as containers
 import enum
+import inspect
 import re
 import types
 from typing import Any
@@ -14,6 +17,8 @@ from typing import Any
 MOST_ITEMS, MOST_DEPTH = 50, 6
 #: Names of keys and fields of results that are not compared.
 IGNORED: frozenset[str] = frozenset()
+#: What a coroutine comes to that is cancelled, a call that waits for ever, one that was not made.
+CANCELLED, WAITS, NOT_MADE = ("cancelled",), ("waits",), ("not made",)
 
 
 class Thing:
@@ -60,7 +65,7 @@ def told(value: Any, own: Any, depth: int = 0) -> Any:
     if isinstance(value, tuple) and fields:
         pairs = zip(fields, value, strict=True)
         return (type(value).__name__, *[inner(one) for name, one in pairs if name not in IGNORED])
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, (list, tuple, collections.deque)):
         return (type(value).__name__, *[inner(one) for one in value])
     if isinstance(value, (containers.KeysView, containers.ValuesView, containers.ItemsView)):
         return ("items", *[inner(one) for one in list(value)])
@@ -87,6 +92,68 @@ def attempt(call: Any, own: Any) -> Any:
         if type(error).__module__.partition(".")[0] == "tracelock":
             raise
         return ("raises", type(error).__name__)
+
+
+async def awaited(call: Any, own: Any) -> Any:
+    """The same of a call that may give a coroutine, which is awaited, or an asynchronous iterator,
+    which is gone through; ``CANCELLED`` where that ends with a CancelledError."""
+    try:
+        value = call(own)
+        if value is not own and inspect.isawaitable(value):
+            value = await value
+        if value is not own and hasattr(type(value), "__anext__"):
+            return ("returns", await _gone_through(value, own))
+        return ("returns", told(value, own))
+    except asyncio.CancelledError:
+        return CANCELLED
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] == "tracelock":
+            raise
+        return ("raises", type(error).__name__)
+
+
+async def _gone_through(iterator: Any, own: Any) -> Any:
+    """The items of an asynchronous iterator, which is closed where it can be."""
+    found: list[Any] = []
+    try:
+        async for one in iterator:
+            found.append(told(one, own, 1))
+            if len(found) >= MOST_ITEMS:
+                break
+    finally:
+        if hasattr(iterator, "aclose"):
+            await iterator.aclose()
+    return ("items", *found)
+
+
+def evened(results: Any, places: Any) -> Any:
+    """Results in which lists, tuples and the like count by their items alone; at these places the
+    items come in any order."""
+    return [evenly(one, place in places) for place, one in enumerate(results)]
+
+
+def evenly(result: Any, in_any_order: bool) -> Any:
+    """The same of one result."""
+    value = result[1] if result[0] == "returns" else None
+    rows = ("list", "tuple", "deque", "items", *(("set",) if in_any_order else ()))
+    if not isinstance(value, tuple) or not value or value[0] not in rows:
+        return result
+    items = sorted(value[1:], key=repr) if in_any_order else value[1:]
+    return ("returns", ("items", *items))
+
+
+def unseen(results: Any, places: Any) -> Any:
+    """Results without what calls at these places have returned, which is not compared."""
+    return [
+        ("returns", "anything") if place in places and one[0] == "returns" else one
+        for place, one in enumerate(results)
+    ]
+
+
+async def items_of(it: Any) -> Any:
+    """The items of an object, by ``async for``."""
+    async for one in it:
+        yield one
 
 
 def numbered(results: Any) -> tuple[Any, ...]:

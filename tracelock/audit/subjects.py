@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import importlib
+import inspect
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final
 
@@ -67,7 +69,8 @@ def _made(init: str, module: str, cls: type | None = None) -> type:
             except ImportError:
                 continue  # a name of Python's own, or of the expression
     try:
-        made = eval(compile(tree, "--init", "eval"), names)  # the user's own text
+        code = compile(tree, "--init", "eval")
+        made = _in_loop(lambda: eval(code, names))  # the user's own text
     except Exception as error:
         raise UsageError(f"--init {init!r} raises {type(error).__name__}: {error}") from None
     if cls is not None and not isinstance(made, cls):
@@ -80,7 +83,7 @@ def try_init(subject: AuditedClass) -> None:
     names = {**vars(results), **subject.given}
     try:
         exec("\n".join(imports_for(subject, [subject.init])), names)
-        eval(subject.init, names)  # what the audit will do, again and again
+        _in_loop(lambda: eval(subject.init, names))  # what the audit will do, again and again
     except UsageError:
         raise
     except Exception as error:
@@ -88,6 +91,25 @@ def try_init(subject: AuditedClass) -> None:
             f"{subject.init} raises {type(error).__name__}: {error}. Say how one is made: "
             f"--init '{subject.cls.__qualname__}(...)'"
         ) from None
+
+
+def _in_loop(make: Callable[[], Any]) -> Any:
+    """What ``make`` makes, in a loop of asyncio where it needs one or has to be awaited."""
+
+    async def run() -> Any:
+        made = make()
+        return await made if inspect.iscoroutine(made) else made
+
+    try:
+        made = make()
+    except RuntimeError as error:
+        if "no running event loop" not in str(error):
+            raise
+    else:
+        if not inspect.iscoroutine(made):
+            return made
+        made.close()
+    return asyncio.run(run())
 
 
 def modules_of(subject: AuditedClass) -> list[str]:

@@ -14,6 +14,7 @@ WEAK_ITERATION: Final = "weak-iteration"
 DIRTY_READ: Final = "dirty-read"
 RENDEZVOUS: Final = "rendezvous"
 CANCELS: Final = "cancels"
+LOSES: Final = "loses"
 UNSAFE: Final = "unsafe"
 
 #: Each word, and what is still asked of a call with it.
@@ -24,6 +25,7 @@ CONTRACTS: Final = {
     DIRTY_READ: "what a call returns that changes nothing is not compared; the rest is",
     RENDEZVOUS: "a call that waits for another one may return where it overlaps one",
     CANCELS: "a call that ends with a CancelledError of another one's making was cancelled",
+    LOSES: "a call that is cancelled may keep what it has taken; the rest is compared",
     UNSAFE: "nothing is promised of this call beside others: such a history is not judged",
 }
 #: Methods that go through all there is.

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from tracelock.audit import Audited, audit
+from tracelock.audit.kinds import TASKS, THREADS
 from tracelock.audit.matrix import FAILED, SIGNS, VERIFIED, AuditCell
 from tracelock.cli.explore import STATUS
 from tracelock.cli.keeping import Keeper
@@ -39,7 +40,10 @@ def audit_command(options: argparse.Namespace, out: Output) -> int:
     The status is that of ``explore``."""
     if os.getcwd() not in sys.path and "" not in sys.path:
         sys.path.insert(0, os.getcwd())  # a class is found as ``python -m`` would
-    keeper = None if options.no_trace else Keeper(None, "audit", "threading")
+    tasks = getattr(options, "async") or None
+    keepers = {} if options.no_trace else {
+        kind.noun: Keeper(None, "audit", kind.backend) for kind in (THREADS, TASKS)
+    }  # fmt: skip
     with progress(out, "audit") as advance:
 
         def going(done: int, total: int, wrong: int) -> None:
@@ -52,10 +56,12 @@ def audit_command(options: argparse.Namespace, out: Output) -> int:
             ignore=options.ignore,
             strategies=dict(_pairs("--strategy", options.strategy)), invariant=options.invariant,
             instrument=options.instrument, interpreter=options.interpreter or None,
+            tasks=tasks, model=options.model,
             seconds=options.seconds, schedules=options.schedules, seed=options.seed,
-            folder=None if keeper is None else own_folder(FOLDER), progress=going,
+            folder=own_folder(FOLDER) if keepers else None, progress=going,
         )  # fmt: skip
-    if keeper is not None:
+    if keepers:
+        keeper = keepers[found.workers.removesuffix("s")]
         for cell in found.anomalies:
             if cell.recorded is not None:
                 cell.trace = keeper.keep(cell.recorded)
@@ -95,7 +101,8 @@ def _pairs(option: str, given: Sequence[str]) -> Iterator[tuple[str, str]]:
 # --- the matrix on a terminal ------------------------------------------------------------------
 def _show(found: Audited, out: Output) -> None:
     width = max(40, min(out.style.width, 110))
-    out.line(f"{clean(found.name)}   {clean(found.init)}")
+    by = f", judged by the model {clean(found.model)}" if found.model else ""
+    out.line(f"{clean(found.name)}   {clean(found.init)}   by {found.workers}{by}")
     begins = " | ".join(clean(one) or "as it is made" for one in found.states)
     out.lines(_wrapped(f"begun in: {begins}", width, 2))
     out.line()
@@ -107,13 +114,13 @@ def _show(found: Audited, out: Output) -> None:
         out.lines(_anomaly(number, cell, width))
     reasons = Counter(
         cell.reason
-        for cell in found.cells
+        for cell in found.every
         if cell.reason and cell.verdict not in (FAILED, VERIFIED)
     )
     if reasons:
         out.line("\nwhy no more is claimed:")
         for reason, count in reasons.most_common(_REASONS):
-            out.lines(_wrapped(f"  {count} of the pairs: {clean(reason)}", width, 4))
+            out.lines(_wrapped(f"  {count} of the cells: {clean(reason)}", width, 4))
     for name, why in found.missing.items():
         out.lines(_wrapped(f"  not called: {clean(name)}: {clean(why)}", width, 4))
     for note in found.notes:
@@ -128,23 +135,31 @@ def _show(found: Audited, out: Output) -> None:
 
 
 def _matrix(found: Audited, unicode: bool) -> Iterator[str]:
-    """A row for each method, with a column for each; where there is no room for names, numbers."""
+    """A row for each method, with a column for each, by number; then what else was asked of it."""
+
+    def sign(cell: AuditCell | None) -> str:
+        drawn = " " if cell is None else SIGNS[cell.verdict]
+        return drawn if unicode else _PLAIN[drawn]
+
     names = [clean(one) for one in found.methods]
     room = max(map(len, names))
     digits = len(str(len(names)))
     numbers = " ".join(f"{number:>{digits}}" for number in range(1, len(names) + 1))
-    yield f"  {'':{digits}} {'':{room}}  {numbers}"
+    more = "".join(f"  {about}" for about in found.columns)
+    yield f"  {'':{digits}} {'':{room}}  {numbers}{more}"
     for row, name in enumerate(names):
-        signs = []
-        for other in found.methods[: row + 1]:
-            cell = found.cell(other, found.methods[row])
-            sign = " " if cell is None else SIGNS[cell.verdict]
-            signs.append(f"{sign if unicode else _PLAIN[sign]:>{digits}}")
-        yield f"  {row + 1:>{digits}} {name:{room}}  {' '.join(signs)}".rstrip()
+        method = found.methods[row]
+        signs = [
+            f"{sign(found.cell(other, method)):>{digits}}" for other in found.methods[: row + 1]
+        ]
+        line = f"{' '.join(signs):{len(numbers)}}"
+        for about in found.columns:
+            line += f"  {sign(found.column(about, method)):^{len(about)}}"
+        yield f"  {row + 1:>{digits}} {name:{room}}  {line}".rstrip()
 
 
 def _legend(found: Audited, unicode: bool) -> str:
-    used = {cell.verdict for cell in found.cells}
+    used = {cell.verdict for cell in found.every}
     parts = [
         f"{SIGNS[word] if unicode else _PLAIN[SIGNS[word]]} {word}: {about}"
         for word, about in _ABOUT.items() if word in used
@@ -154,8 +169,8 @@ def _legend(found: Audited, unicode: bool) -> str:
 
 def _anomaly(number: int, cell: AuditCell, width: int) -> Iterator[str]:
     one, other = map(clean, cell.methods)
-    beside = "itself" if one == other else other
-    yield f"{number}. {clean(cell.kind)}: {one} beside {beside}"
+    beside = cell.about or f"beside {'itself' if one == other else other}"
+    yield f"{number}. {clean(cell.kind)}: {one} {beside}"
     yield from _wrapped(f"   {clean(cell.client)}", width, 5)
     yield from _wrapped(f"   {clean(cell.detail)}", width, 5)
     if cell.program is not None:

@@ -123,6 +123,9 @@ EXAMPLES: Final[dict[str, tuple[CommandExample, ...]]] = {
            "each pair of methods beside each other, in every interleaving"),
         _E("tracelock audit collections:OrderedDict --methods popitem,clear,len --seconds 5 --json",
            "some methods, for a script"),
+        _E("tracelock audit asyncio:Semaphore --model semaphore --seconds 10",
+           "tasks call it, each is cancelled at each await, and a model says what is right",
+           slow=True),
     ),
     "atomic": (
         _E("tracelock atomic 'd[k] += 1'", "can another thread come into the middle of it?"),

@@ -55,7 +55,9 @@ class SemaphoreSpec(Sequential):
     """A semaphore: ``acquire(blocking=True, timeout=None)``, ``release(n=1)``, ``locked``,
     ``with``. ``bounded``: a release above the value of the start raises ValueError."""
 
-    aliases: ClassVar[Mapping[str, str]] = {"__enter__": "acquire"}
+    aliases: ClassVar[Mapping[str, str]] = {
+        "__enter__": "acquire", "__aenter__": "enter", "__aexit__": "__exit__",
+    }  # fmt: skip
 
     def __init__(self, value: int = 1, bounded: bool = False) -> None:
         if value < 0:
@@ -71,6 +73,10 @@ class SemaphoreSpec(Sequential):
         if state > 0:
             return returns(True, state - 1)
         return returns(False, state) if not blocking or timeout is not None else WAITS
+
+    def on_enter(self, state: int) -> Sequence[CallResult]:
+        """``async with`` gives nothing."""
+        return [CallResult(None, one.state) for one in self.on_acquire(state)]
 
     def on_release(self, state: int, n: int = 1) -> Sequence[CallResult]:
         if n < 1 or (self.bounded and state + n > self.value):

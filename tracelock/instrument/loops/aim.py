@@ -37,7 +37,8 @@ class Aim:
     ``scopes``: whether its code speaks of ``cancel_scope``, so that those of groups of tasks count
     among what it may cancel; ``anyio``: whether it uses anyio. ``places``: how often a cancellation
     could have come in. ``pools``: queues from which some worker has taken an item and put it back
-    in the first schedule, ``learned``: that was looked at.
+    in the first schedule, ``learned``: that was looked at. ``plain``: only workers that were given
+    are cancelled, not what they start, and by ``Task.cancel()`` alone.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Aim:
         self.places = 0
         self.pools: set[str] = set()
         self.learned = False
+        self.plain = False
 
     def means(self, worker: int) -> bool:
         """Whether this one of the workers that were given may be cancelled."""

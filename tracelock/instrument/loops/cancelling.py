@@ -73,6 +73,8 @@ class Injections:
             if not worker.begun or tasks.done(worker) or not aim.admits(worker.context):
                 continue
             for way in tasks.ways(worker):
+                if aim.plain and (way.name or not worker.given):
+                    continue
                 target = -1
                 if way.name:
                     target = hub.number_for(ObjectSpec(way.name, "awaited"))

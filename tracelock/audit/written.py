@@ -1,0 +1,59 @@
+"""The programs and traces of what went wrong in an audit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from time import monotonic
+from typing import Final
+
+from tracelock.audit.going import Going, JudgedClient
+from tracelock.audit.matrix import AuditCell
+from tracelock.audit.program import explored_program
+from tracelock.errors import TracelockError
+
+#: So much of the time of an audit may be spent on programs in addition; those of other kinds come
+#: first.
+_AFTERWARDS: Final = 1.0
+#: Seconds for the program of an anomaly, and the share of the time where that is more.
+_PROGRAM: Final = 5.0
+_SHARE: Final = 1 / 6
+
+
+def programs(going: Going, instrument: Sequence[str]) -> None:
+    """The program and the trace of each anomaly."""
+    options = going.options
+    until = monotonic() + max(_PROGRAM * 2, options.seconds * _AFTERWARDS)
+    seen: set[str] = set()
+    first: list[tuple[AuditCell, JudgedClient]] = []
+    others: list[tuple[AuditCell, JudgedClient]] = []
+    for failure in going.failures:
+        (others if failure[0].kind in seen else first).append(failure)
+        seen.add(failure[0].kind)
+    for cell, entry in (*first, *others):
+        if monotonic() > until:
+            cell.reason = "there was no time left for its program and trace"
+        elif options.folder is None:
+            cell.reason = "no folder was given for programs: there is no trace"
+        elif going.subject.given:
+            cell.reason = "its arguments have no text, so that there is no program of it"
+        else:
+            _program(going, cell, entry, options.folder, instrument)
+
+
+def _program(
+    going: Going, cell: AuditCell, entry: JudgedClient, folder: str, instrument: Sequence[str]
+) -> None:
+    try:
+        text = going.kind.program_text(going.subject, entry.judge, instrument, going.options.ignore)
+        explored, cell.program, cell.reason = explored_program(
+            folder,
+            going.subject,
+            text,
+            going.options.interpreter,
+            max(_PROGRAM, going.options.seconds * _SHARE),
+        )
+    except TracelockError as error:
+        cell.reason = f"there is no program of it: {error}"
+        return
+    if explored is not None:
+        cell.recorded = explored.trace
