@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from tracelock.campaign.folder import SubjectRecord
-from tracelock.campaign.found import OF_CODE, Subject
+from tracelock.campaign.found import OF_CODE, CampaignSubject
 from tracelock.campaign.turns import EXHAUSTIVE, FIRST, LONGER, MUTATING
 from tracelock.schedulers.sampling import mix
 
@@ -25,7 +25,7 @@ class Contender:
     are being taken; ``over``: why it gets no more, "" where it does; ``trouble``: that it could not
     be searched as it should."""
 
-    subject: Subject
+    subject: CampaignSubject
     record: SubjectRecord
     corpus: list[list[int]]
     turns: int = 0
@@ -34,7 +34,8 @@ class Contender:
     new: int = 0  # pairs that were seen for the first time
     flying: int = 0
     exhaustive: bool = False  # such a turn is being taken
-    next_longer: float = 0.0  # seconds of the next longer turn
+    longer: float = 0.0  # seconds of the longer turns
+    share: float = 0.0  # seconds of the half of the time that is shared evenly
     over: str = ""
     trouble: bool = False
     internal: bool = False
@@ -63,12 +64,13 @@ class Contender:
 class Rule:
     """By what turns are given.
 
-    Each subject has one turn first, in the order of their names.
-    Then turns alternate. One goes to the subject that was searched least so far in this campaign,
-    so that each gets at least half of an equal share. The other goes to the one of which most new
-    is to be expected in a second: the number of pairs of steps that one schedule alone has shown,
-    by the seconds that this took (see ``Novelty`` for the estimate, which is Good's). A subject
-    that is verified, or that cannot be searched, gets no more turns.
+    Each subject has one turn first, in the order of their names. From then on half of the time is
+    shared evenly: it goes to the subject that has had least of that half. The other half goes to
+    the subject of which most new is to be expected in a second: the number of pairs of steps that
+    one schedule alone has shown, by the seconds that this took (see ``Novelty`` for the estimate,
+    which is Good's). So each gets at least half of an equal share, and those that still show
+    something new get more. A subject of which nothing is left to try, or that cannot be searched,
+    gets no more turns.
 
     ``turn``: seconds of a turn.
     """
@@ -76,41 +78,40 @@ class Rule:
     def __init__(self, contenders: Sequence[Contender]) -> None:
         self.contenders = contenders
         self.turn = TURN
-        self._given = 0  # turns after the first ones
+        self._evenly = self._by_promise = 0.0  # seconds of the two halves
 
-    def next(self) -> tuple[Contender, str] | None:
-        """Whose turn is next, and of which kind; None where nobody can be given one now."""
+    def next(self) -> tuple[Contender, str, float] | None:
+        """Whose turn is next, of which kind, and how long; None where nobody can be given one."""
         live = [one for one in self.contenders if not one.over]
         for one in live:
             if not one.turns and not one.flying:
-                return one, FIRST
+                return one, FIRST, self.turn
         idle = [one for one in live if one.turns and not one.flying]
         # there are more to take turns than subjects: one may be searched twice at a time
         able = idle or [one for one in live if one.turns]
         if not able:
             return None
-        self._given += 1
-        fair = min(able, key=lambda one: (one.flying, one.spent))
-        if self._given % 2 == 0 and idle:
-            fair = max(idle, key=lambda one: (one.rate, -one.spent))
-        return fair, self._kind(fair)
+        if idle and self._by_promise < self._evenly:
+            one = max(idle, key=lambda one: (one.rate, -one.spent))
+            kind, seconds = self._kind(one)
+            self._by_promise += seconds
+        else:
+            one = min(able, key=lambda one: (one.flying, one.share))
+            kind, seconds = self._kind(one)
+            self._evenly += seconds
+            one.share += seconds
+        return one, kind, seconds
 
-    def _kind(self, one: Contender) -> str:
-        """``explore`` has another turn when twice as long as that takes was spent otherwise, each
-        time for twice as long as the last time: what needs more than one turn is done that way, in
-        a third of the time at most. Otherwise a scenario is searched exhaustively every second
-        turn, from where that ended the last time."""
-        if one.exhaustive:
-            return MUTATING
-        if one.spent >= 2 * (one.next_longer or 2 * self.turn):
-            return LONGER
+    def _kind(self, one: Contender) -> tuple[str, float]:
+        """``explore`` has another turn, each time for about twice as long as the last time, as soon
+        as all of these are a third of the time at most: so what needs more than one turn is done.
+        Otherwise a scenario is searched exhaustively every second turn, from where that ended the
+        last time."""
+        longer = one.longer + 2 * self.turn
+        if not one.exhaustive and one.spent - one.longer >= 2 * (one.longer + longer):
+            one.longer += longer
+            return LONGER, longer
         code = one.subject.kind in OF_CODE
-        return EXHAUSTIVE if not code and one.turns % 2 else MUTATING
-
-    def seconds(self, one: Contender, kind: str) -> float:
-        """How long a turn of this kind is; it is given then."""
-        if kind != LONGER:
-            return self.turn
-        seconds = one.next_longer or 2 * self.turn
-        one.next_longer = 2 * seconds
-        return seconds
+        if code or one.exhaustive or not one.turns % 2:
+            return MUTATING, self.turn
+        return EXHAUSTIVE, self.turn

@@ -74,7 +74,7 @@ class SubjectRecord:
         )  # fmt: skip
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class KnownFailure:
     """One kind of failure of one subject. ``trace``: the name of its file in the folder;
     ``confirmed``: see ``FoundFailure``; ``first``, ``last``: the campaigns that saw it first and

@@ -28,7 +28,7 @@ _ENDINGS: Final = (".yaml", ".yml", ".json", ".py")
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class CampaignSubject:
     """One thing to search. ``file``: its path below the folder; ``kind``: see above; ``digest``: of
     the file; ``text``: the scenario's; ``backend``: that it is searched on ("": the natural one);
     ``expected``: the kinds of failure that its ``expect`` tells of. ``module``, ``root``: the name
@@ -51,7 +51,7 @@ class Subject:
         return f"{self.file} [{self.backend}]" if self.backend else self.file
 
 
-def subjects(folder: str) -> list[Subject]:
+def subjects(folder: str) -> list[CampaignSubject]:
     """The scenarios and programs below ``folder``, by name; nothing is imported.
 
     A scenario is a ``.yaml``, ``.yml`` or ``.json`` file that says it is one in its ``format``. A
@@ -87,12 +87,12 @@ def _files(folder: str) -> Iterator[Path]:
                 yield Path(where, name)
 
 
-def _subjects(path: Path, folder: str) -> Iterator[Subject]:
+def _subjects(path: Path, folder: str) -> Iterator[CampaignSubject]:
     name = path.relative_to(folder).as_posix()
     try:
         data = path.read_bytes()
     except OSError as error:
-        yield Subject(name, SCENARIO, "", problem=f"cannot read it: {error.strerror}")
+        yield CampaignSubject(name, SCENARIO, "", problem=f"cannot read it: {error.strerror}")
         return
     digest = hashlib.sha256(data).hexdigest()[:16]
     if path.suffix == ".py":
@@ -101,23 +101,23 @@ def _subjects(path: Path, folder: str) -> Iterator[Subject]:
         yield from _scenarios(path, name, data, digest)
 
 
-def _scenarios(path: Path, name: str, data: bytes, digest: str) -> Iterator[Subject]:
+def _scenarios(path: Path, name: str, data: bytes, digest: str) -> Iterator[CampaignSubject]:
     from tracelock.scenario.loading import load_scenario_text
 
     try:
         text = data.decode("utf-8")
         scenario = load_scenario_text(text, str(path))
     except (UnicodeDecodeError, TracelockError) as error:
-        yield Subject(name, SCENARIO, digest, problem=str(error))
+        yield CampaignSubject(name, SCENARIO, digest, problem=str(error))
         return
     kind = SCENARIO if scenario.python is None else PYTHON
     for backend, expected in scenario.expect.items():
-        yield Subject(name, kind, digest, text, backend, EXPECTED[expected.verdict])
+        yield CampaignSubject(name, kind, digest, text, backend, EXPECTED[expected.verdict])
     if not scenario.expect:
-        yield Subject(name, kind, digest, text)
+        yield CampaignSubject(name, kind, digest, text)
 
 
-def _programs(path: Path, name: str, data: bytes, digest: str) -> Iterator[Subject]:
+def _programs(path: Path, name: str, data: bytes, digest: str) -> Iterator[CampaignSubject]:
     if WORKERS.encode() not in data:
         return
     try:
@@ -137,4 +137,4 @@ def _programs(path: Path, name: str, data: bytes, digest: str) -> Iterator[Subje
     while (root / "__init__.py").exists() and root.name.isidentifier():
         parts.insert(0, root.name)
         root = root.parent
-    yield Subject(name, PROGRAM, digest, module=".".join(parts), root=str(root))
+    yield CampaignSubject(name, PROGRAM, digest, module=".".join(parts), root=str(root))

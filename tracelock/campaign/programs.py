@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from tracelock.backends.calls import check_calls
-from tracelock.campaign.found import OF_CODE, PROGRAM, WORKERS, Subject
+from tracelock.campaign.found import OF_CODE, PROGRAM, WORKERS, CampaignSubject
 from tracelock.errors import UsageError
 from tracelock.scenario.loading import load_scenario_text
 from tracelock.session.code import PythonCode
@@ -26,7 +26,7 @@ GIVEN: Final = (
 
 
 def target_of_subject(
-    subject: Subject, *, allow_call: bool, path: Sequence[str] = ()
+    subject: CampaignSubject, *, allow_call: bool, path: Sequence[str] = ()
 ) -> tuple[Target, str]:
     """The target, and the backend that it is to be searched on ("": its natural one).
 
@@ -50,7 +50,7 @@ def target_of_subject(
     return _of_module(subject)
 
 
-def _of_module(subject: Subject) -> tuple[Target, str]:
+def _of_module(subject: CampaignSubject) -> tuple[Target, str]:
     try:
         module: Any = importlib.import_module(subject.module)
     except (Exception, SystemExit) as error:

@@ -15,7 +15,7 @@ from concurrent.futures import (
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import Any, Final, cast
 
 from tracelock.campaign.contenders import SHORTEST, TURN, WHOLE, Contender, Rule
 from tracelock.campaign.folder import (
@@ -26,7 +26,7 @@ from tracelock.campaign.folder import (
     SubjectRecord,
     merged,
 )
-from tracelock.campaign.found import OF_CODE, Subject
+from tracelock.campaign.found import OF_CODE, CampaignSubject
 from tracelock.campaign.turns import (
     EACH,
     EXHAUSTIVE,
@@ -40,9 +40,6 @@ from tracelock.campaign.turns import (
 )
 from tracelock.errors import UsageError
 from tracelock.schedulers.mutating import MOST as PREFIXES
-
-if TYPE_CHECKING:
-    from tracelock.explore.running import Identity
 
 #: Seconds beyond what a turn may take after which it is given up.
 OVERDUE: Final = 60.0
@@ -115,7 +112,7 @@ class Campaign:
     def __init__(
         self,
         folder: CampaignFolder,
-        subjects: Sequence[Subject],
+        subjects: Sequence[CampaignSubject],
         how: HowToCampaign,
         tell: Callable[[Standing], None] | None = None,
     ) -> None:
@@ -137,7 +134,7 @@ class Campaign:
         self._flying: dict[Future[TurnResult], tuple[Contender, Turn, float]] = {}
         self._path = tuple(folder for folder in sys.path if folder) if how.allow_call else ()
 
-    def _contender(self, subject: Subject) -> Contender:
+    def _contender(self, subject: CampaignSubject) -> Contender:
         name = subject.name
         record = self.folder.subjects.setdefault(name, SubjectRecord())
         if record.digest != subject.digest:
@@ -205,10 +202,10 @@ class Campaign:
         chosen = self.rule.next()
         if chosen is None:
             return None
-        one, kind = chosen
-        return one, self._turn(one, kind, left)
+        one, kind, seconds = chosen
+        return one, self._turn(one, kind, min(seconds, max(SHORTEST, left)))
 
-    def _turn(self, one: Contender, kind: str, left: float) -> Turn:
+    def _turn(self, one: Contender, kind: str, seconds: float) -> Turn:
         subject, how, name = one.subject, self.how, one.subject.name
         known = self.folder.known(name)
         tried = []
@@ -218,9 +215,9 @@ class Campaign:
                 if text is not None:
                     tried.append((number, text))
         mutating = kind == MUTATING
+        seed = 0 if kind == EXHAUSTIVE else one.seed  # a checkpoint is of one seed
         return Turn(
-            subject, kind, min(self.rule.seconds(one, kind), max(SHORTEST, left)), one.seed,
-            how.allow_call, how.isolation,
+            subject, kind, seconds, seed, how.allow_call, how.isolation,
             tuple(map(tuple, one.corpus)) if mutating else (),
             {} if kind == EXHAUSTIVE else dict(one.record.counts),
             frozenset(failure.identity for failure in known if failure.state == OPEN),
@@ -334,36 +331,32 @@ class Campaign:
         known = folder.known(name)
         by_identity = {failure.identity: failure for failure in known}
         for place in result.gone:
-            failure = known[place]
-            failure.state = GONE
-            self.gone.append(failure)
+            known[place].state = GONE
+            self.gone.append(known[place])
         for told in result.failures:
-            known_one = by_identity.get(told.identity)
-            if known_one is None or known_one.state == GONE:
-                made = self._new(one, told.identity, known_one)
-                made.message, made.confirmed = told.message, told.confirmed
-                if told.trace:
-                    made.trace = folder.keep_trace(name, told.identity, told.trace)
+            failure = by_identity.get(told.identity)
+            if failure is None or failure.state == GONE:
+                # first the trace: what is known has one
+                trace = folder.keep_trace(name, told.identity, told.trace)
+                if failure is None:
+                    failure = KnownFailure(name, told.identity, "", "", "", number, number, 0)
+                    folder.failures.append(failure)
+                failure.trace, failure.state = trace, OPEN
+                failure.message, failure.confirmed = told.message, told.confirmed
+                if failure in self.gone:
+                    self.gone.remove(failure)
+                self._group(one, failure, self.new)
             else:
-                made = known_one
-                if all(made not in group for group in (self.new, self.again, self.expected)):
-                    expected = told.identity[0] in one.subject.expected
-                    (self.expected if expected else self.again).append(made)
-            made.count += told.count
-            made.last = number
+                self._group(one, failure, self.again)
+            failure.count += told.count
+            failure.last = number
 
-    def _new(self, one: Contender, identity: Identity, before: KnownFailure | None) -> KnownFailure:
-        number = self.folder.campaigns
-        made = before
-        if made is None:
-            made = KnownFailure(one.subject.name, identity, "", "", "", number, number, 0)
-            self.folder.failures.append(made)
-        made.state = OPEN
-        if made in self.gone:
-            self.gone.remove(made)
-        expected = identity[0] in one.subject.expected
-        (self.expected if expected else self.new).append(made)
-        return made
+    def _group(self, one: Contender, failure: KnownFailure, group: list[KnownFailure]) -> None:
+        """What is told of it, if it was not seen in this campaign."""
+        if any(failure in seen for seen in (self.new, self.again, self.expected)):
+            return
+        expected = failure.identity[0] in one.subject.expected
+        (self.expected if expected else group).append(failure)
 
     # --- who takes turns ---------------------------------------------------------------------
     @contextmanager

@@ -12,7 +12,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, Final
 
-from tracelock.campaign.found import Subject
+from tracelock.campaign.found import CampaignSubject
 from tracelock.campaign.programs import target_of_subject
 from tracelock.engine.limits import TimeUp
 from tracelock.errors import InternalError, TracelockError, UsageError
@@ -48,7 +48,7 @@ class Turn:
     told again; ``tried``: the traces of some, with their numbers, as text; ``checkpoint``: the text
     of one, to go on from. ``path``: where Python code is imported from."""
 
-    subject: Subject
+    subject: CampaignSubject
     kind: str
     seconds: float
     seed: int

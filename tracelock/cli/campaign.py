@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 from typing import Any, Final
 
 from tracelock.campaign.contenders import Contender
@@ -98,7 +99,7 @@ class _Told:
         self.folder = folder
         self.done = done
         subjects = [one.subject for one in done.contenders]
-        self._of_code = {one.name for one in subjects if one.kind in OF_CODE}
+        self._roots = {one.name: one.root for one in subjects if one.kind in OF_CODE}
 
     def show(self) -> None:
         out, done = self.out, self.done
@@ -135,7 +136,14 @@ class _Told:
             path = os.path.join(self.folder.path, one.trace)
             out.line(f"    trace: {clean(path)}")
             if new:
-                out.line(f"    {replay_line(path, one.subject in self._of_code)}")
+                out.line(f"    {self._replay_line(path, one.subject)}")
+
+    def _replay_line(self, path: str, subject: str) -> str:
+        line, root = replay_line(path, subject in self._roots), self._roots.get(subject)
+        if not root or root == os.getcwd():
+            return line
+        head, _, command = line.partition(": ")  # its module is found where it was found here
+        return f"{head}: PYTHONPATH={shlex.quote(clean(root))} {command}"
 
     @staticmethod
     def _what(one: KnownFailure) -> str:
@@ -161,6 +169,7 @@ def summary_of(done: Campaigned) -> str:
     tried = sum(one.schedules for one in done.contenders)
     missed = sum(not one.turns or one.trouble for one in done.contenders)
     new = f"{len(done.new)} new failure" + ("" if len(done.new) == 1 else "s")
+    turns = f"{done.turns} turn" + ("" if done.turns == 1 else "s")
     known = f", {len(done.again)} known" if done.again else ""
     why = {
         "interrupted": "interrupted", "lost": "nobody was left to search",
@@ -170,6 +179,6 @@ def summary_of(done: Campaigned) -> str:
     if missed:
         left = f"; {missed} of {len(done.contenders)} not searched: nothing is claimed of them"
     return (
-        f"campaign {done.number}: {new}{known}; {done.turns} turns, {tried:,} schedules in "
+        f"campaign {done.number}: {new}{known}; {turns}, {tried:,} schedules in "
         f"{done.seconds:.0f} s; {why}{left}"
     )
