@@ -34,7 +34,7 @@ def campaign_command(options: argparse.Namespace, out: Output) -> int:
         isolation=options.isolation,
     )  # fmt: skip
     found = subjects(options.folder)
-    path = options.keep or os.path.join(options.folder, FOLDER, "campaign")
+    path = options.keep or os.path.normpath(os.path.join(options.folder, FOLDER, "campaign"))
     with CampaignFolder(path) as folder:
         with progress(out, "campaign") as bar:
 

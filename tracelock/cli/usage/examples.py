@@ -133,8 +133,8 @@ EXAMPLES: Final[dict[str, tuple[CommandExample, ...]]] = {
     "campaign": (
         _E("tracelock scenarios unlocked_counter > counter.yaml",
            "something to search, then:"),
-        _E("tracelock campaign . --seconds 20", "all scenarios of this folder, in turns"),
-        _E("tracelock campaign . --seconds 20 --json",
+        _E("tracelock campaign . --seconds 4", "all scenarios of this folder, in turns"),
+        _E("tracelock campaign . --seconds 4 --json",
            "once more: what it found is known now"),
         _E("tracelock campaign tests/races --hours 8 --jobs 2 --allow-call",
            "through the night, programs in Python too", slow=True),
