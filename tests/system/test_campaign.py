@@ -213,6 +213,7 @@ def test_in_a_process_of_its_own(tmp_path: Path, shell: Shell) -> None:
     status, out, err = shell("campaign", str(tmp_path), "--seconds", "120", "--allow-call")
     assert (status, err) == (1, "")
     assert "campaign_program.py: failed (finally)" in out
+    assert "confirmed, 3 of 3 replays" in out
     line = next(line for line in out.splitlines() if "replay it" in line)
     assert f"PYTHONPATH={tmp_path} tracelock replay " in line
     done = subprocess.run(

@@ -353,12 +353,13 @@ def test_what_is_found(tmp_path: Path) -> None:
         ".hidden/c.yaml": GOOD, "other.yaml": "a: 1\n", "bad.yaml": GOOD + "nonsense: 1\n",
         "trace.json": '{"format": "tracelock-trace/1", "scenario": "tracelock-scenario/1"}',
         "deep/p.py": "raise SystemExit\nworkers = []\n", "q.py": "def workers(): ...\n",
+        "r.py": "from deep.p import setup, workers\n",
         "broken.py": "workers = [\n", "text.txt": GOOD,
     }.items():  # fmt: skip
         (tmp_path / name).write_text(text)
     found = {one.name: one for one in subjects(str(tmp_path))}
     names = ["a.yaml", "bad.yaml", "deep/er/b.yml [asyncio]", "deep/er/b.yml [threading]"]
-    assert sorted(found) == [*names, "deep/p.py"]
+    assert sorted(found) == [*names, "deep/p.py", "r.py"]
     assert found["deep/er/b.yml [threading]"].expected == ("failed", "crashed")
     assert "nonsense" in found["bad.yaml"].problem
     program = found["deep/p.py"]

@@ -55,10 +55,10 @@ def subjects(folder: str) -> list[CampaignSubject]:
     """The scenarios and programs below ``folder``, by name; nothing is imported.
 
     A scenario is a ``.yaml``, ``.yml`` or ``.json`` file that says it is one in its ``format``. A
-    program is a ``.py`` file that assigns to ``workers``. Folders and files whose name begins with
-    a dot, and ``__pycache__``, are passed over. A scenario with ``expect`` is one subject on each
-    backend that this names. Raises UsageError where there is no such folder, or
-    nothing in it.
+    program is a ``.py`` file that assigns to ``workers``, or imports that name. Folders and files
+    whose name begins with a dot, and ``__pycache__``, are passed over. A scenario with ``expect``
+    is one subject on each backend that this names. Raises UsageError where there is no such folder,
+    or nothing in it.
     """
     if not os.path.isdir(folder):
         raise UsageError(f"{folder} is no folder: a campaign takes one with scenarios and programs")
@@ -124,17 +124,20 @@ def _programs(path: Path, name: str, data: bytes, digest: str) -> Iterator[Campa
         tree = ast.parse(data)
     except (SyntaxError, ValueError):
         return  # it says nothing of being a program
-    assigned = {
-        target.id
-        for node in tree.body
-        if isinstance(node, (ast.Assign, ast.AnnAssign))
-        for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
-        if isinstance(target, ast.Name)
-    }
-    if WORKERS not in assigned:
+    if WORKERS not in set(_names(tree)):
         return
     root, parts = path.resolve().parent, [path.stem]
     while (root / "__init__.py").exists() and root.name.isidentifier():
         parts.insert(0, root.name)
         root = root.parent
     yield CampaignSubject(name, PROGRAM, digest, module=".".join(parts), root=str(root))
+
+
+def _names(tree: ast.Module) -> Iterator[str]:
+    """What a module assigns to, or imports by name, outside of functions and classes."""
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom):
+            yield from (alias.asname or alias.name for alias in node.names)
+        elif isinstance(node, (ast.Assign, ast.AnnAssign)):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            yield from (target.id for target in targets if isinstance(target, ast.Name))

@@ -43,6 +43,8 @@ from tracelock.schedulers.mutating import MOST as PREFIXES
 
 #: Seconds beyond what a turn may take after which it is given up.
 OVERDUE: Final = 60.0
+#: Turns of each process after which it is started anew: what the code of others keeps is let go.
+RENEWED: Final = 200
 #: How often a subject may end the process that searches it before it is set aside.
 DEATHS: Final = 2
 
@@ -293,13 +295,14 @@ class Campaign:
         """Take in what a turn came to, and write it down."""
         name, record, folder = one.subject.name, one.record, self.folder
         self.turns += 1
+        self._renew |= self.turns % (RENEWED * self.how.jobs) == 0
         one.turns += 1
         record.turns += 1
         one.spent += seconds
         record.seconds += seconds
+        one.internal |= result.internal
         if result.problem:
             one.set_aside(result.problem)
-            one.internal = result.internal
             folder.write()
             return
         one.schedules += result.schedules

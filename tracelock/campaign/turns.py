@@ -7,10 +7,10 @@ import os
 import tempfile
 import threading
 import traceback
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.campaign.found import CampaignSubject
 from tracelock.campaign.programs import target_of_subject
@@ -24,8 +24,10 @@ from tracelock.schedulers.novelty import Novelty
 from tracelock.session.explored import Explored
 from tracelock.session.exploring import Exploration
 from tracelock.session.plan import Plan, Spreading
-from tracelock.trace import Trace
 from tracelock.trace.reading import load_trace_text
+
+if TYPE_CHECKING:
+    from tracelock.session.target import Target
 
 #: What a turn does: ``explore`` as it is by itself, with the failures that are known tried first;
 #: the same for longer; schedules made from those that showed something new; a part of an
@@ -82,7 +84,8 @@ class TurnResult:
     the failures that were tried and whose schedule went well, or failed otherwise. ``counts``: of
     what was seen of pairs, in so many ``observed`` schedules; ``added``: prefixes that showed new
     ones. ``stuck``: the process has a thread that does not end; ``problem``: why nothing was
-    searched, ``internal``: that this is an error of tracelock's own."""
+    searched. ``internal``: that there was an error of tracelock's own, which is the problem, or one
+    of the notes."""
 
     verdict: str = "unfinished"
     exhausted: bool = False
@@ -173,6 +176,11 @@ class _Taking:
         if keeps:
             text = Path(self.file).read_text(encoding="utf-8")
             result.checkpoint = text if len(text) <= LARGEST else ""
+        if not result.stuck:
+            # a livelock has no end that could be had again
+            new = [one for one in result.failures if one.trace and one.identity[0] != "livelock"]
+            for told in new[:MOST]:
+                self._show(target, plan, told)
 
     @staticmethod
     def _look(at: Progress) -> None:
@@ -229,23 +237,38 @@ class _Taking:
                 continue
             told = FoundFailure(identity, outcome.message)
             if identity not in turn.known:
-                small = len(result.failures) < MOST and not host.stuck
-                trace = self._show(exploration, outcome, told) if small else None
-                told.trace = (trace or exploration.trace_of(outcome.first)).to_text()
+                # as it was found, for the case that it cannot be made small or confirmed
+                told.trace = exploration.trace_of(outcome.first).to_text()
             result.failures.append(told)
         for told in result.failures:
             told.count = counts[told.identity]
         result.notes, result.stuck = list(dict.fromkeys(host.notes)), host.stuck
 
-    @staticmethod
-    def _show(exploration: Exploration, outcome: Outcome, told: FoundFailure) -> Trace | None:
-        """Make a new failure small, and confirm it."""
+    def _show(self, target: Target, plan: Plan, told: FoundFailure) -> None:
+        """Make a new failure small, and confirm it: with the target opened anew, since what the
+        search has learnt of real code after the failure gives schedules other choices."""
+        trace = load_trace_text(told.trace, "the trace of a failure")
         explored = Explored("failed", "", 0, 0, 0, 0.0, [])
-        exploration.afterwards(monotonic() + EACH)
-        exploration.show(explored, outcome)
-        told.confirmed = next(iter(explored.confirmed.values()), "")
-        told.needs = explored.needs
-        return explored.trace
+        with Exploration(target, replace(plan, strategy="random", spreading=Spreading())) as again:
+            again.afterwards(monotonic() + EACH)
+            try:
+                executed = again.host.retrace(trace)
+                if executed is not None and same_failure(executed.verdict, trace.verdict):
+                    again.show(explored, Outcome.of(executed, 1, 1))
+                else:
+                    again.host.notes.append(again.host.not_confirmed("it went otherwise", 1, 1))
+            except InternalError as error:  # it is told as it was found, and that
+                self.result.internal = True
+                again.host.notes.append(str(error))
+            except (TimeUp, TracelockError) as error:
+                again.host.notes.append(f"a failure was not run again: {error}")
+            else:
+                told.confirmed = next(iter(explored.confirmed.values()), "0/1")
+                told.needs = explored.needs
+            notes = self.result.notes
+            notes += [note for note in again.host.notes if note not in notes]
+        if explored.trace is not None:
+            told.trace = explored.trace.to_text()
 
 
 def identity_of(outcome: Outcome) -> Identity:

@@ -117,6 +117,7 @@ class _Told:
             out.line(f"gone: {clean(self._what(one))}: its schedule does not fail so any more")
         for contender in done.contenders:
             out.line(clean(self._subject(contender)))
+            out.lines(f"  note: {clean(note)}" for note in contender.notes)
         for note in done.notes:
             out.line(f"  note: {clean(note)}")
         out.line()

@@ -71,18 +71,18 @@ class Processes:
     They are spawned: a script that uses this has to keep what it does under
     ``if __name__ == "__main__":``. Where one dies all are started anew: ``tell`` is called with
     how it died. ``run``: what runs a shard there. ``cores``: those that they may use (none: those
-    of this process). ``deaths``: how often that may happen.
+    of this process). ``deaths``: how often that may happen (``DEATHS``).
     """
 
     def __init__(
         self, count: int, tell: Callable[[str], None], run: Run = run_shard,
-        cores: frozenset[int] = frozenset(), deaths: int = DEATHS,
+        cores: frozenset[int] = frozenset(), deaths: int | None = None,
     ) -> None:  # fmt: skip
         self._count = count
         self._tell = tell
         self._run = run
         self._cores = cores
-        self._most = deaths
+        self._most = DEATHS if deaths is None else deaths
         self._deaths = 0
 
     def __enter__(self) -> Processes:
