@@ -157,7 +157,8 @@ class _Told:
         turns = f"{one.turns} turn" + ("" if one.turns == 1 else "s")
         told = f"{one.subject.name}: {turns}, {one.spent:.1f} s, {one.schedules:,} schedules"
         if one.trouble:
-            return f"{one.subject.name}: not searched as it should: {one.over}"
+            why = one.over.partition("\n")[0]
+            return f"{one.subject.name}: not searched as it should: {why}"
         if one.record.verdict:
             told += f"; {one.record.verdict}"
         if one.new:
