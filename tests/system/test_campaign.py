@@ -135,14 +135,14 @@ def test_what_a_turn_showed_is_gone_on_with(tmp_path: Path) -> None:
     made = [part["stages"]["dpor"]["schedules"] for part in (first_part, second_part)]
     assert 0 < made[0] <= made[1]
     assert executor.turns[3].checkpoint == executor.results[1].checkpoint
-    record = first.contenders[0].record
-    assert record.observed == executor.results[2].observed > 0
-    assert len(record.counts) == first.contenders[0].new
+    corpus = first.contenders[0].corpus
+    assert corpus.observed == executor.results[2].observed > 0
+    assert len(corpus.counts) == first.contenders[0].new
     later = HereExecutor(3)
     second = campaign(tmp_path, later, turn=0.3)
-    assert second.contenders[0].corpus[: len(later.turns[2].corpus)]
+    assert second.contenders[0].corpus.prefixes[: len(corpus.prefixes)] == corpus.prefixes
     mutating = next(turn for turn in later.turns if turn.kind == MUTATING)
-    assert mutating.corpus and mutating.counts.keys() >= record.counts.keys()
+    assert mutating.corpus and mutating.counts.keys() >= corpus.counts.keys()
     assert mutating.seed not in [turn.seed for turn in executor.turns]
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tracelock.campaign import folder as folders
 from tracelock.campaign.contenders import Contender, Rule
-from tracelock.campaign.folder import CampaignFolder, SubjectRecord
+from tracelock.campaign.folder import CampaignFolder, Corpus, SubjectRecord
 from tracelock.campaign.found import PROGRAM, PYTHON, SCENARIO, CampaignSubject, subjects
 from tracelock.campaign.running import Campaign, Campaigned, HowToCampaign
 from tracelock.campaign.turns import (
@@ -192,7 +192,7 @@ def test_a_kill_at_any_write_leaves_what_can_be_gone_on_with(
             known = {one.subject for one in folder.failures}
             assert all(folder.trace_of(one) == "the trace" for one in folder.failures)
             for name in names:
-                assert folder.corpus(name) in ([], [[0, 1, 1]])
+                assert folder.corpus(name, "ab12").prefixes in ([], [[0, 1, 1]])
         done, _ = run(path, answer, *names)
         assert {one.subject for one in done.new} | known == set(names)
         assert not {one.subject for one in done.new} & known
@@ -225,12 +225,13 @@ def test_what_is_no_state_is_refused(text: str, tmp_path: Path) -> None:
 
 def test_what_is_no_corpus_is_none(tmp_path: Path) -> None:
     with CampaignFolder(str(tmp_path)) as folder:
-        folder.keep_corpus("a", [[1, 2], [0]])
+        folder.keep_corpus("a", Corpus("ab", [[1, 2], [0]], {"p": 1}, 3, 0.5))
         file = next((tmp_path / "corpus").iterdir())
-        assert folder.corpus("a") == [[1, 2], [0]]
+        assert folder.corpus("a", "ab") == Corpus("ab", [[1, 2], [0]], {"p": 1}, 3, 0.5)
+        assert folder.corpus("a", "cd") == Corpus("cd", [[1, 2], [0]])
         for text in ("", "[1]", '{"prefixes": 1}', '{"prefixes": [["x"]]}', "\udcff"):
             file.write_text(text, errors="surrogateescape")
-            assert folder.corpus("a") == []
+            assert folder.corpus("a", "ab") == Corpus("ab")
 
 
 def test_a_trace_is_looked_for_in_the_folder_alone(tmp_path: Path) -> None:
@@ -261,17 +262,17 @@ def test_another_file_begins_anew_but_its_corpus(tmp_path: Path) -> None:
 
     run(tmp_path, answer, most=2)
     with CampaignFolder(str(tmp_path)) as folder:
-        assert folder.subjects["one.yaml"].counts == {"p": 2}
+        assert folder.corpus("one.yaml", "ab12").counts == {"p": 2}
         how = HowToCampaign(1e6, executor=Prepared(answer, 1))
         made = Campaign(folder, [CampaignSubject("one.yaml", SCENARIO, "cd34")], how).contenders[0]
-        assert (made.record.counts, made.corpus) == ({}, [[1]])
+        assert made.corpus == Corpus("cd34", [[1]])
 
 
 # --- whose turn it is ------------------------------------------------------------------------
 def contender(name: str, once: int, hunted: float = 1.0, kind: str = SCENARIO) -> Contender:
     counts = {f"{name}{number}": 1 for number in range(once)}
-    record = SubjectRecord("ab", counts=counts, observed=10, hunted=hunted)
-    return Contender(CampaignSubject(name, kind, "ab"), record, [])
+    corpus = Corpus("ab", [], counts, 10, hunted)
+    return Contender(CampaignSubject(name, kind, "ab"), SubjectRecord("ab"), corpus)
 
 
 @settings(max_examples=40)
@@ -287,7 +288,7 @@ def test_each_gets_half_of_an_equal_share(once: list[int], rounds: int) -> None:
     total = sum(one.spent for one in all_)
     longest = 2 * max(one.longer + 2 * rule.turn for one in all_)
     assert least >= total / len(all_) / 2 - longest
-    best = max(all_, key=lambda one: one.rate)  # the rest goes where most is to be expected
+    best = max(all_, key=lambda one: one.corpus.rate)  # the rest goes where most is to be expected
     assert (
         once.count(max(once)) > 1 or best.spent >= total / len(all_) / 2 + total / 2 - 2 * longest
     )

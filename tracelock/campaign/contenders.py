@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from tracelock.campaign.folder import SubjectRecord
+from tracelock.campaign.folder import Corpus, SubjectRecord
 from tracelock.campaign.found import OF_CODE, CampaignSubject
 from tracelock.campaign.turns import EXHAUSTIVE, FIRST, LONGER, MUTATING
 from tracelock.schedulers.sampling import mix
@@ -27,7 +27,7 @@ class Contender:
 
     subject: CampaignSubject
     record: SubjectRecord
-    corpus: list[list[int]]
+    corpus: Corpus
     turns: int = 0
     spent: float = 0.0
     schedules: int = 0
@@ -41,15 +41,6 @@ class Contender:
     internal: bool = False
     deaths: int = 0
     notes: list[str] = field(default_factory=list)
-
-    @property
-    def rate(self) -> float:
-        """An estimate of the new pairs that a second of searching shows: see ``Novelty``."""
-        record = self.record
-        if not record.observed or not record.hunted:
-            return float("inf")  # it is to be found out
-        once = sum(count == 1 for count in record.counts.values())
-        return once / record.hunted
 
     @property
     def seed(self) -> int:
@@ -92,7 +83,7 @@ class Rule:
         if not able:
             return None
         if idle and self._by_promise < self._evenly:
-            one = max(idle, key=lambda one: (one.rate, -one.spent))
+            one = max(idle, key=lambda one: (one.corpus.rate, -one.spent))
             kind, seconds = self._kind(one)
             self._by_promise += seconds
         else:

@@ -1,11 +1,12 @@
 """What a campaign keeps in its folder, for itself and for the next one.
 
-``campaign.json`` has what is known of each subject and of each failure, ``corpus/`` the prefixes of
-schedules that showed something new, ``checkpoints/`` exhaustive searches to go on with, and
-``failures/`` one trace of each failure. Each file is replaced whole; a trace is there before
-``campaign.json`` names it. So a campaign that is killed, at any time, leaves what it knew after the
-last turn that had ended. Nothing in the folder is trusted: there is no code in it, and what is no
-such data is refused, or, where it is but a hint, passed over.
+``campaign.json`` has what is known of each subject and of each failure, ``corpus/`` for each
+subject the prefixes of schedules that showed something new, and what they showed, ``checkpoints/``
+exhaustive searches to go on with, and ``failures/`` one trace of each failure. Each file is
+replaced whole; a trace is there before ``campaign.json`` names it. So a campaign that is killed, at
+any time, leaves what it knew after the last turn that had ended. Nothing in the folder is trusted:
+there is no code in it, and what is no such data is refused, or, where it is but a hint, passed
+over.
 """
 
 from __future__ import annotations
@@ -38,39 +39,75 @@ _DAMAGED: Final = (LookupError, TypeError, ValueError, AttributeError, OverflowE
 
 
 @dataclass(slots=True)
+class Corpus:
+    """What schedules of a subject have shown: hints for later ones, and for who gets the time.
+
+    ``prefixes``: see ``MutatingScheduler``. ``counts``, ``observed``: see ``Novelty``, of the file
+    whose ``digest`` this is; ``hunted``: seconds of the turns that these are of.
+    """
+
+    digest: str
+    prefixes: list[list[int]] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
+    observed: int = 0
+    hunted: float = 0.0
+
+    @property
+    def rate(self) -> float:
+        """An estimate of the new pairs that a second of searching shows: see ``Novelty``."""
+        if not self.observed or not self.hunted:
+            return float("inf")  # it is to be found out
+        return sum(count == 1 for count in self.counts.values()) / self.hunted
+
+    def add(self, prefixes: list[list[int]], counts: dict[str, int]) -> int:
+        """Add what a turn has shown, as long as there is room; how many pairs are new."""
+        fresh = [added for added in prefixes if added not in self.prefixes]
+        self.prefixes = [*self.prefixes, *fresh][-MOST:]
+        known, new = self.counts, 0
+        for digest, count in counts.items():
+            new += digest not in known
+            if digest in known or len(known) < _PAIRS:
+                known[digest] = known.get(digest, 0) + count
+        return new
+
+    def to_data(self) -> dict[str, Any]:
+        return {
+            "digest": self.digest, "prefixes": self.prefixes, "pairs": self.counts,
+            "observed": self.observed, "hunted": round(self.hunted, 3),
+        }  # fmt: skip
+
+    @classmethod
+    def from_data(cls, data: Any) -> Corpus:
+        prefixes = [[int(pick) for pick in one] for one in data["prefixes"]]
+        pairs = {str(key): int(count) for key, count in data["pairs"].items()}
+        return cls(
+            str(data["digest"]), [one[:LONGEST] for one in prefixes[-MOST:] if one], pairs,
+            int(data["observed"]), float(data["hunted"]),
+        )  # fmt: skip
+
+
+@dataclass(slots=True)
 class SubjectRecord:
     """What is known of a subject. ``digest``: of its file; ``turns``, ``seconds``, ``schedules``:
-    of all campaigns. ``verdict``: what the last turn that searched it came to. ``counts``,
-    ``observed``: see ``Novelty``; ``hunted``: seconds of the turns that these are of."""
+    of all campaigns. ``verdict``: what the last turn that searched it came to."""
 
     digest: str = ""
     turns: int = 0
     seconds: float = 0.0
     schedules: int = 0
     verdict: str = ""
-    counts: dict[str, int] = field(default_factory=dict)
-    observed: int = 0
-    hunted: float = 0.0
-
-    def changed(self, digest: str) -> None:
-        """The file is another one now: what was seen of pairs does not count any more."""
-        self.digest, self.verdict = digest, ""
-        self.counts, self.observed, self.hunted = {}, 0, 0.0
 
     def to_data(self) -> dict[str, Any]:
         return {
             "digest": self.digest, "turns": self.turns, "seconds": round(self.seconds, 3),
-            "schedules": self.schedules, "verdict": self.verdict, "observed": self.observed,
-            "hunted": round(self.hunted, 3), "pairs": self.counts,
+            "schedules": self.schedules, "verdict": self.verdict,
         }  # fmt: skip
 
     @classmethod
     def from_data(cls, data: Any) -> SubjectRecord:
-        pairs = {str(key): int(count) for key, count in data["pairs"].items()}
         return cls(
             str(data["digest"]), int(data["turns"]), float(data["seconds"]),
-            int(data["schedules"]), str(data["verdict"]), pairs, int(data["observed"]),
-            float(data["hunted"]),
+            int(data["schedules"]), str(data["verdict"]),
         )  # fmt: skip
 
 
@@ -198,17 +235,18 @@ class CampaignFolder:
         return None
 
     # --- what is gone on with ----------------------------------------------------------------
-    def corpus(self, subject: str) -> list[list[int]]:
-        """The prefixes that are kept of a subject: hints, none where they cannot be read."""
+    def corpus(self, subject: str, digest: str) -> Corpus:
+        """What schedules of a subject have shown, an empty one where that cannot be read. Of
+        another file than this ``digest`` is of, the prefixes are all that counts."""
         with contextlib.suppress(OSError, RecursionError, *_DAMAGED):
             data = json.loads(self._beside("corpus", subject).read_text(encoding="utf-8"))
-            prefixes = [[int(pick) for pick in one] for one in data["prefixes"]]
-            return [one[:LONGEST] for one in prefixes[-MOST:] if one]
-        return []
+            kept = Corpus.from_data(data)
+            return kept if kept.digest == digest else Corpus(digest, kept.prefixes)
+        return Corpus(digest)
 
-    def keep_corpus(self, subject: str, prefixes: list[list[int]]) -> None:
-        """Replace them."""
-        text = json.dumps({"subject": subject, "prefixes": prefixes}, separators=(",", ":"))
+    def keep_corpus(self, subject: str, corpus: Corpus) -> None:
+        """Replace it."""
+        text = json.dumps({"subject": subject, **corpus.to_data()}, separators=(",", ":"))
         write_whole(self._beside("corpus", subject), [text])
 
     def checkpoint(self, subject: str) -> str:
@@ -227,13 +265,6 @@ class CampaignFolder:
 
     def _beside(self, room: str, subject: str) -> Path:
         return Path(self.path, room, f"{_slug(subject)}.json")
-
-
-def merged(counts: dict[str, int], more: dict[str, int]) -> None:
-    """Add to counts of pairs, as long as there is room for new ones."""
-    for digest, count in more.items():
-        if digest in counts or len(counts) < _PAIRS:
-            counts[digest] = counts.get(digest, 0) + count
 
 
 def _slug(subject: str) -> str:

@@ -24,7 +24,6 @@ from tracelock.campaign.folder import (
     CampaignFolder,
     KnownFailure,
     SubjectRecord,
-    merged,
 )
 from tracelock.campaign.found import OF_CODE, CampaignSubject
 from tracelock.campaign.turns import (
@@ -39,7 +38,6 @@ from tracelock.campaign.turns import (
     take_turn,
 )
 from tracelock.errors import UsageError
-from tracelock.schedulers.mutating import MOST as PREFIXES
 
 #: Seconds beyond what a turn may take after which it is given up.
 OVERDUE: Final = 60.0
@@ -140,8 +138,8 @@ class Campaign:
         name = subject.name
         record = self.folder.subjects.setdefault(name, SubjectRecord())
         if record.digest != subject.digest:
-            record.changed(subject.digest)
-        made = Contender(subject, record, self.folder.corpus(name))
+            record.digest, record.verdict = subject.digest, ""
+        made = Contender(subject, record, self.folder.corpus(name, subject.digest))
         if subject.problem:
             made.set_aside(subject.problem)
         elif subject.kind in OF_CODE and not self.how.allow_call:
@@ -220,8 +218,8 @@ class Campaign:
         seed = 0 if kind == EXHAUSTIVE else one.seed  # a checkpoint is of one seed
         return Turn(
             subject, kind, seconds, seed, how.allow_call, how.isolation,
-            tuple(map(tuple, one.corpus)) if mutating else (),
-            {} if kind == EXHAUSTIVE else dict(one.record.counts),
+            tuple(map(tuple, one.corpus.prefixes)) if mutating else (),
+            {} if kind == EXHAUSTIVE else dict(one.corpus.counts),
             frozenset(failure.identity for failure in known if failure.state == OPEN),
             tuple(tried), self.folder.checkpoint(name) if kind == EXHAUSTIVE else "",
             self._path if subject.kind in OF_CODE else (),
@@ -308,14 +306,11 @@ class Campaign:
         one.schedules += result.schedules
         record.schedules += result.schedules
         one.notes += [note for note in result.notes if note not in one.notes]
-        one.new += sum(digest not in record.counts for digest in result.counts)
-        merged(record.counts, result.counts)
+        one.new += one.corpus.add(result.added, result.counts)
         if turn.kind == MUTATING:
-            record.observed += result.observed
-            record.hunted += seconds
-        if result.added:
-            fresh = [added for added in result.added if added not in one.corpus]
-            one.corpus = [*one.corpus, *fresh][-PREFIXES:]
+            one.corpus.observed += result.observed
+            one.corpus.hunted += seconds
+        if turn.kind == MUTATING or result.added:
             folder.keep_corpus(name, one.corpus)
         self._failures(one, turn, result)
         if turn.kind == EXHAUSTIVE:

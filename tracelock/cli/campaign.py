@@ -81,7 +81,7 @@ def campaign_object(done: Campaigned, folder: CampaignFolder) -> dict[str, Any]:
                 "name": one.subject.name, "kind": one.subject.kind, "turns": one.turns,
                 "seconds": round(one.spent, 3), "schedules": one.schedules,
                 "verdict": one.record.verdict or None, "new_pairs": one.new,
-                "pairs": len(one.record.counts), "corpus": len(one.corpus),
+                "pairs": len(one.corpus.counts), "corpus": len(one.corpus.prefixes),
                 "over": one.over or None, "searched": bool(one.turns) and not one.trouble,
                 "notes": one.notes,
             }
@@ -162,7 +162,7 @@ class _Told:
         if one.record.verdict:
             told += f"; {one.record.verdict}"
         if one.new:
-            told += f"; {one.new:,} new of {len(one.record.counts):,} pairs of steps"
+            told += f"; {one.new:,} new of {len(one.corpus.counts):,} pairs of steps"
         return f"{told}; {one.over}" if one.over else told
 
 
