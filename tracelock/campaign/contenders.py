@@ -34,7 +34,8 @@ class Contender:
     new: int = 0  # pairs that were seen for the first time
     flying: int = 0
     exhaustive: bool = False  # such a turn is being taken
-    longer: float = 0.0  # seconds of the longer turns
+    planned: float = 0.0  # seconds of the turns that it was given
+    longer: float = 0.0  # those of the longer ones
     share: float = 0.0  # seconds of the half of the time that is shared evenly
     over: str = ""
     trouble: bool = False
@@ -76,6 +77,7 @@ class Rule:
         live = [one for one in self.contenders if not one.over]
         for one in live:
             if not one.turns and not one.flying:
+                one.planned += self.turn
                 return one, FIRST, self.turn
         idle = [one for one in live if one.turns and not one.flying]
         # there are more to take turns than subjects: one may be searched twice at a time
@@ -91,6 +93,7 @@ class Rule:
             kind, seconds = self._kind(one)
             self._evenly += seconds
             one.share += seconds
+        one.planned += seconds
         return one, kind, seconds
 
     def _kind(self, one: Contender) -> tuple[str, float]:
@@ -99,7 +102,7 @@ class Rule:
         Otherwise a scenario is searched exhaustively every second turn, from where that ended the
         last time."""
         longer = one.longer + 2 * self.turn
-        if not one.exhaustive and one.spent - one.longer >= 2 * (one.longer + longer):
+        if not one.exhaustive and one.planned - one.longer >= 2 * (one.longer + longer):
             one.longer += longer
             return LONGER, longer
         code = one.subject.kind in OF_CODE

@@ -39,7 +39,7 @@ EXHAUSTIVE: Final = "exhaustive"
 #: Failures of one turn that are made small and confirmed; further ones are found again.
 MOST: Final = 4
 #: Seconds for each of these.
-EACH: Final = 8.0
+EACH: Final = 20.0
 #: Characters of a checkpoint that is kept from turn to turn.
 LARGEST: Final = 32_000_000
 
