@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import (
@@ -39,6 +40,7 @@ from tracelock.campaign.turns import (
 )
 from tracelock.errors import UsageError
 
+_HASHES: Final = "PYTHONHASHSEED"
 #: Seconds beyond what a turn may take after which it is given up.
 OVERDUE: Final = 60.0
 #: Turns of each process after which it is started anew: what the code of others keeps is let go.
@@ -370,5 +372,23 @@ class Campaign:
         elif how.executor is not None:
             yield executors.on(how.executor, run), how.width, None
         else:
-            with executors.Processes(how.jobs, self.notes.append, run, deaths=sys.maxsize) as pool:
+            with (
+                _same_hashes(),
+                executors.Processes(how.jobs, self.notes.append, run, deaths=sys.maxsize) as pool,
+            ):
                 yield pool.submit, how.jobs, lambda died: pool.renew() if died else pool.restart()
+
+
+@contextmanager
+def _same_hashes() -> Generator[None]:
+    """While this is entered processes are started with the same hashes of text, if nobody has said
+    with which: a set is gone through in the same order in each of them, and in the next campaign.
+    """
+    if _HASHES in os.environ:
+        yield
+        return
+    os.environ[_HASHES] = "0"
+    try:
+        yield
+    finally:
+        os.environ.pop(_HASHES, None)

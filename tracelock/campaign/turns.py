@@ -24,6 +24,7 @@ from tracelock.schedulers.novelty import Novelty
 from tracelock.session.explored import Explored
 from tracelock.session.exploring import Exploration
 from tracelock.session.plan import Plan, Spreading
+from tracelock.trace.hashing import seed_needed
 from tracelock.trace.reading import load_trace_text
 
 if TYPE_CHECKING:
@@ -194,6 +195,8 @@ class _Taking:
         for number, text in self.turn.tried:
             try:
                 trace = load_trace_text(text, "the trace of a known failure")
+                if seed_needed(trace.environment):
+                    continue  # of a process with other hashes
                 executed = exploration.host.retrace(trace)
             except InternalError:
                 raise
