@@ -698,6 +698,12 @@ EXTENDED: dict[str, dict[str, int]] = {
     "system/test_rewriting_soak.py": {
         "test_cpythons_tests_pass_on_rewritten_modules": 0,
     },
+    "system/test_campaign.py": {
+        "test_a_campaign_that_is_ended_is_gone_on_with": 0,
+        "test_a_dask_cluster_of_two_takes_turns": 0,
+        "test_in_a_process_of_its_own": 0,
+        "test_several_processes_and_one_that_dies": 0,
+    },
     "system/test_shards.py": {
         "test_a_dask_cluster": 0,
         "test_no_cluster": 0,

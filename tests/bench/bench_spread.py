@@ -15,6 +15,7 @@ import os
 import resource
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -54,6 +55,9 @@ CASES: dict[str, Callable[[Spreading], Any]] = {
     "scenario, random, 60,000": lambda how: explore(
         sections(3, 3), strategy="random", schedules=60_000, seconds=None, spreading=how
     ),
+    "scenario, random, 240,000": lambda how: explore(
+        sections(3, 3), strategy="random", schedules=240_000, seconds=None, spreading=how
+    ),
     "scenario, dpor, 184,756 executions": lambda how: explore(
         sections(2, 10), strategy="dpor", seconds=None, spreading=how
     ),
@@ -81,6 +85,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", default="")
     options = parser.parse_args()
+    if sys.dont_write_bytecode:  # each process would compile all of the package
+        folder = tempfile.TemporaryDirectory(prefix="tracelock-bench-", ignore_cleanup_errors=True)
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix = folder.name
+        sys.dont_write_bytecode = False
+        explore(sections(2, 2), strategy="random", schedules=1000, spreading=Spreading(jobs=2))
     print(f"{sys.version.split()[0]}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
     for name, run in CASES.items():
         if options.only not in name:

@@ -673,7 +673,8 @@ def test_help_imports_nothing_of_substance() -> None:
     assert {name for name in modules if name.startswith("tracelock")} == {
         "tracelock", "tracelock.cli", "tracelock.cli.main", "tracelock.cli.options",
         "tracelock.cli.streams", "tracelock.cli.usage", "tracelock.cli.usage.examples",
-        "tracelock.cli.usage.parsers", "tracelock.cli.usage.suggestions", "tracelock.schedulers",
+        "tracelock.cli.usage.parsers", "tracelock.cli.usage.suggestions",
+            "tracelock.cli.usage.values", "tracelock.schedulers",
         "tracelock.schedulers.strategies",
     }  # fmt: skip
 

@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.helpers.commands import lives
 from tests.oracles.classes import Watch, class_of
@@ -30,7 +32,7 @@ from tracelock.engine.verdicts import first_failure
 from tracelock.errors import InternalError, LimitReached, UsageError
 from tracelock.explore.running import Runner, Tape
 from tracelock.explore.search import Budget, Searched, search
-from tracelock.explore.spread import coordinator, executors
+from tracelock.explore.spread import coordinator, executors, sources
 from tracelock.explore.spread.coordinator import add_seen, spread
 from tracelock.explore.spread.frontier import Frontier
 from tracelock.explore.spread.shards import CHUNK, Job, Shard, ShardResult, run_on, run_shard
@@ -537,6 +539,34 @@ def test_a_shard_that_never_comes_back_is_not_waited_for(monkeypatch: pytest.Mon
         source = make_source(job_of(scenario, strategy), None, runner, here=False)
         spread(source, found, runner, lambda shard: Future(), Budget(None, 0.05), width=2)
         assert (found.stopped, found.exhaustive) == ("seconds", False)
+
+
+@settings(max_examples=50)
+@given(
+    st.sampled_from(["random", "pos", "pct"]), st.integers(1, 300), st.integers(1, 4),
+    st.integers(0, 40), st.randoms(use_true_random=False),
+)  # fmt: skip
+def test_shards_of_a_sampler_cover_each_schedule_once(
+    strategy: str, chunks: int, width: int, more: int, rng: random.Random
+) -> None:
+    """Whoever is done first; and where a schedule depends on its chunk no shard goes beyond one."""
+    limit = chunks * 7 + more
+    source = sources.Chunks(Job("", "threading", strategy, chunk=7), limit)
+    out: list[Shard] = []
+    counted: list[int] = []
+    most = 0
+    while not source.finished:
+        while len(out) < 2 * width and (shard := source.next(not out)) is not None:
+            out.append(shard)
+        shard = out.pop(rng.randrange(len(out)))
+        count = shard.count or 0
+        most = max(most, count)
+        assert strategy != "pct" or shard.skip + count <= 7
+        result = ShardResult(shard.number, count, 0, 0, "schedules", False, [])
+        counted += [one.schedules for one in source.take(shard, result, False)]
+    assert (source.done, sum(counted), out) == (limit, limit, [])
+    assert most <= max(7, limit // sources.PART) and most <= 7 * sources.GROWN
+    assert strategy == "pct" or chunks < 150 or most > 7
 
 
 # --- dask ------------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ FLOORS = (
     ("backends", "instrument", "report", "export"),
     ("explore",),
     ("session", "testing"),
-    ("compare", "atomicity", "debugger", "audit", "stateful"),
+    ("compare", "atomicity", "campaign", "debugger", "audit", "stateful"),
     ("cli", "pytest_plugin"),
     ("__main__", "_public"),
 )

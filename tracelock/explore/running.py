@@ -34,17 +34,23 @@ class Executed:
     switches: int
 
 
-def same_failure(a: Verdict, b: Verdict) -> bool:
-    """Whether two verdicts tell of one kind of failure.
+#: What one kind of failure is known by.
+Identity = tuple[str, str | None, str | None, tuple[str, ...]]
+
+
+def failure_identity(verdict: Verdict) -> Identity:
+    """What makes two failures one kind of failure: how it ended, and where.
 
     For an assertion, an invariant or an error that is the step or expression that failed; for a
     deadlock the set of steps at which workers wait.
     """
-    if (a.kind, a.failure, a.at) != (b.kind, b.failure, b.at):
-        return False
-    if a.kind == "deadlock":
-        return {one.at for one in a.blocked} == {one.at for one in b.blocked}
-    return True
+    waits = {one.at for one in verdict.blocked} if verdict.kind == "deadlock" else ()
+    return (verdict.kind, verdict.failure, verdict.at, tuple(sorted(waits)))
+
+
+def same_failure(a: Verdict, b: Verdict) -> bool:
+    """Whether two verdicts tell of one kind of failure."""
+    return failure_identity(a) == failure_identity(b)
 
 
 def preemptions(log: Sequence[Entry]) -> int:

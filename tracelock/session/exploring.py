@@ -282,7 +282,7 @@ class Exploration(Opened):
         host, plan = self.host, self.plan
         failures = found.failures()
         explored = Explored(
-            self._verdict(found), found.strategy, found.schedules, found.redundant, host.states,
+            self.verdict(found), found.strategy, found.schedules, found.redundant, host.states,
             seconds, [self.way(one) for one in found.outcomes.values()], stopped=found.stopped,
             notes=host.notes, account=host.account,
         )  # fmt: skip
@@ -306,7 +306,8 @@ class Exploration(Opened):
             explored.summary += but_unchecked(explored, self.target)
         return explored
 
-    def _verdict(self, found: Searched) -> str:
+    def verdict(self, found: Searched) -> str:
+        """What may be claimed of the target after this search."""
         strategy = self.plan.strategy
         name = found.strategy.split(" ")[0]
         if isinstance(strategy, Scheduler):

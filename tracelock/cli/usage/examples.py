@@ -133,6 +133,15 @@ EXAMPLES: Final[dict[str, tuple[CommandExample, ...]]] = {
         _E("tracelock atomic 'total += await fetch()'", "among the tasks of one event loop"),
         _E("tracelock atomic --list", "a table of common operations"),
     ),
+    "campaign": (
+        _E("tracelock scenarios locked_counter > counter.yaml",
+           "something to search, then:"),
+        _E("tracelock campaign . --seconds 60", "all scenarios of this folder, in turns"),
+        _E("tracelock campaign . --seconds 60 --json",
+           "the same for a script: what it found is known now"),
+        _E("tracelock campaign tests/races --hours 8 --jobs 2 --allow-call",
+           "through the night, programs in Python too", slow=True),
+    ),
     "validate": (
         _E("tracelock validate @pi @aba", "all mistakes of all files, with their lines"),
         _E("tracelock validate --json @pi", "the same for a script or an editor"),

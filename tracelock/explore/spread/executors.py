@@ -71,17 +71,18 @@ class Processes:
     They are spawned: a script that uses this has to keep what it does under
     ``if __name__ == "__main__":``. Where one dies all are started anew: ``tell`` is called with
     how it died. ``run``: what runs a shard there. ``cores``: those that they may use (none: those
-    of this process).
+    of this process). ``deaths``: how often that may happen (``DEATHS``).
     """
 
     def __init__(
         self, count: int, tell: Callable[[str], None], run: Run = run_shard,
-        cores: frozenset[int] = frozenset(),
+        cores: frozenset[int] = frozenset(), deaths: int | None = None,
     ) -> None:  # fmt: skip
         self._count = count
         self._tell = tell
         self._run = run
         self._cores = cores
+        self._most = DEATHS if deaths is None else deaths
         self._deaths = 0
 
     def __enter__(self) -> Processes:
@@ -148,11 +149,16 @@ class Processes:
             sleep(0.01)
         return True
 
+    def restart(self) -> None:
+        """Have new processes, nobody having died: those that there are have run what they had."""
+        self._end()
+        self._start()
+
     def renew(self) -> None:
         """A process has died. Raises LimitReached where that happens again and again."""
         how = _how(self._end())
         self._deaths += 1
-        if self._deaths > DEATHS:
+        if self._deaths > self._most:
             raise LimitReached(
                 f"a process that ran a part of the search {how}, as others did before: the search "
                 "was given up (fewer --jobs need less memory)"

@@ -76,7 +76,8 @@ class Shard:
     Bounded searches: ``children`` (None: from the start) of cost ``bound``.
 
     ``seconds``: after that long the shard is returned with what is left of it. ``known``: what is
-    known of real code, which is run with that and nothing else.
+    known of real code, which is run with that and nothing else; ``told``: outcomes of it of which
+    the one that asks has a trace.
     """
 
     job: Job
@@ -88,6 +89,7 @@ class Shard:
     bound: int = 0
     children: list[Cursor] | None = None
     known: bytes = b""
+    told: frozenset[Key] = frozenset()
 
 
 @dataclass(slots=True)

@@ -36,6 +36,11 @@ VAIN: Final = 32
 USEFUL: Final = 4
 
 
+#: Where schedules do not depend on the chunk they are in, a shard has twice as many chunks after so
+#: many shards each time, up to this, and no more than this part of what is left.
+STEADY: Final = 16
+GROWN: Final = 4
+PART: Final = 8
 #: After so many chunks of real code in turn that have taught something they are run one by one.
 STILL_LEARNING: Final = 3
 
@@ -95,8 +100,10 @@ class Chunks:
         self.limit = limit
         self.done = 0
         self._next = 0  # the first schedule that is not given out
-        self._late: dict[int, ShardResult] = {}  # that others before them have to wait for
+        self._late: dict[int, ShardResult] = {}  # by the first schedule: they wait for others
         self._failed: int | None = None
+        self._shards = 0  # given out so far
+        self._grown = GROWN if strategy_named(job.strategy).shards == NUMBERED else 1
 
     @property
     def finished(self) -> bool:
@@ -107,7 +114,11 @@ class Chunks:
             return None
         chunk = self.job.chunk
         number, skip = divmod(self._next, chunk)
-        end = (number + 1) * chunk
+        many = min(self._grown, 1 << min(self._shards // STEADY, 16))
+        self._shards += 1
+        if self.limit is not None:  # the last ones are to end at about the same time
+            many = max(1, min(many, (self.limit - self._next) // (PART * chunk)))
+        end = (number + many) * chunk
         if self.limit is not None:
             end = min(end, self.limit)
         shard = Shard(self.job, number, skip, end - self._next)
@@ -115,18 +126,16 @@ class Chunks:
         return shard
 
     def take(self, shard: Shard, result: ShardResult, hungry: bool) -> Sequence[ShardResult]:
-        self._late[shard.number] = result
+        self._late[shard.number * self.job.chunk + shard.skip] = result
         if result.stopped == "failure":
             self._failed = shard.number
         ready = []
-        while (one := self._late.pop(self.done // self.job.chunk, None)) is not None:
+        while (one := self._late.pop(self.done, None)) is not None:
             self.done += one.schedules
             ready.append(one)
             if one.stopped in ("failure", "seconds", "interrupted"):
                 self._late.clear()
                 self._next = self.done
-                break
-            if self.done % self.job.chunk:
                 break
         return ready
 
@@ -144,6 +153,7 @@ class LearningChunks(Chunks):
 
     def __init__(self, job: Job, limit: int | None, known: bytes) -> None:
         super().__init__(job, limit)
+        self._grown = 1  # what is learnt in one has to be known in the next
         self.known = known
         self._learnt = 0  # chunks in turn that have taught something
 

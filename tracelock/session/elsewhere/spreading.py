@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Iterator
-from concurrent.futures import BrokenExecutor
+from concurrent.futures import BrokenExecutor, Future
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -184,7 +184,7 @@ class CodeSpreader(Spreader):
                 progress(replace(at, schedules=count, seconds=monotonic() - begun))
 
         def run(shard: Shard) -> ShardResult:
-            return run_part(host, shard, host.isolation.here(tell))
+            return run_part(host, self._telling(shard), host.isolation.here(tell))
 
         if isinstance(source, Relearning):
             source.run_by(run)
@@ -250,8 +250,12 @@ class CodeSpreader(Spreader):
 
         budget = Budget(None, None if end is None else max(0.001, end - monotonic()))
         with self._elsewhere(source), self._workers(found, progress, False) as (
-            submit, width, renew,
+            given_out, width, renew,
         ):  # fmt: skip
+
+            def submit(shard: Shard) -> Future[ShardResult]:
+                return given_out(self._telling(shard))
+
             if isinstance(source, Relearning):
                 source.run_by(partial(_at_once, submit, renew, end))
             spread(
@@ -261,6 +265,10 @@ class CodeSpreader(Spreader):
             )  # fmt: skip
         for result in heard:
             self._hear(result)
+
+    def _telling(self, shard: Shard) -> Shard:
+        """A part that need not bring a trace of what there is one of."""
+        return replace(shard, told=frozenset(self._traces))
 
     def _hear(self, result: ShardResult | None) -> None:
         """Take in what was noticed of the program besides, with this process in control of it; None
