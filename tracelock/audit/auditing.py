@@ -47,7 +47,8 @@ _CALLS: Final = 2
 #: Longer clients at most.
 _LONGER: Final = 400
 
-Progress = Callable[[int, int, int], None]
+#: Whether to look at no further pairs.
+Progress = Callable[[int, int, int], bool | None]
 
 
 def audit(
@@ -80,7 +81,7 @@ def audit(
     ``interpreter``: see ``tracelock.explore``. ``seconds``: for all clients (programs of anomalies
     may take as much again), ``schedules``: of each client. ``folder``: where programs of
     anomalies are written (None: nowhere, and there is no trace of them). ``progress``: called with
-    the clients done, those there are, and the anomalies.
+    the clients done, those there are, and the anomalies; where it returns True, that is enough.
 
     Raises UsageError for a class that cannot be had or made, and for unknown methods and words.
     """
@@ -221,8 +222,10 @@ class _Going:
                 if monotonic() > options.until(_PAIRS):
                     break
                 self._judged(cell, clients[turn], entries)
-                if options.progress is not None:
-                    options.progress(self.audited.clients, total, len(self.failures))
+                if options.progress is not None and options.progress(
+                    self.audited.clients, total, len(self.failures)
+                ):
+                    return
         for cell, clients, entries in waiting:
             if cell.verdict != FAILED:
                 _sum_up(cell, entries, len(clients))

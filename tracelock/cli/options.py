@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
 from tracelock import __version__
+from tracelock.cli.asking.rows import teeth_rows
 from tracelock.cli.usage.examples import closing, statuses, welcome
 from tracelock.cli.usage.parsers import CommandLine, CommandParser, one_of
+from tracelock.cli.usage.values import at_least, named, positive, whole
 from tracelock.schedulers.strategies import explore_names, run_names
 
 # The same as in ``tracelock.session``, which would take too long to import for a help page; a
@@ -24,37 +26,6 @@ SHELLS: Final = ("bash", "zsh", "fish")
 REPORTS: Final = ("html", "markdown", "chrome", "shiviz", "text")
 
 _ABOUT: Final = "Make concurrency bugs reproducible: run, record and replay interleavings."
-
-
-def _whole(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
-
-
-def _at_least(least: int) -> Callable[[str], int]:
-    def convert(text: str) -> int:
-        number = _whole(text)
-        if number < least:
-            raise argparse.ArgumentTypeError(f"{number} is less than {least}")
-        return number
-
-    return convert
-
-
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
-
-
-def _seconds(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds") from None
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number of seconds")
-    return number
 
 
 #: What a command does with a file that an argument names, see ``inputs`` and ``outputs``. These are
@@ -103,7 +74,7 @@ def _value(names: str, metavar: str, about: str, file: str = "", **how: Any) -> 
 
 
 def _number(name: str, about: str, least: int = 1, **how: Any) -> Option:
-    return _value(name, "N", about, **{"type": _at_least(least), **how})
+    return _value(name, "N", about, **{"type": at_least(least), **how})
 
 
 def _choice(name: str, allowed: tuple[str, ...], about: str, **how: Any) -> Option:
@@ -174,9 +145,9 @@ def _search(backend: str) -> tuple[Option | Either, ...]:
                 default="auto"),
         _number("--schedules", "try N schedules at most"),
         _value("--seconds", "S", "search for S seconds at most (60 where --schedules is not given)",
-               type=_seconds),
-        _number("--seed", "of samplers (0)", type=_whole, default=0),
-        _value("--depth", "D", "of pct: how many orderings a bug needs", type=_at_least(1)),
+               type=positive),
+        _number("--seed", "of samplers (0)", type=whole, default=0),
+        _value("--depth", "D", "of pct: how many orderings a bug needs", type=at_least(1)),
         _flag("--all", "go on after a failure and list every distinct outcome"),
         _ALL_EVENTS,
         _flag("--no-shrink", "leave a failing schedule as is"),
@@ -225,7 +196,7 @@ def all_commands() -> dict[str, tuple[str, tuple[Option | Either, ...]]]:
             _choice("--strategy", run_names(),
                     "who decides in which order: without, the operating system or the event loop "
                     "(a free run; Python code is always under control, by random)"),
-            _number("--seed", "makes a strategy repeatable (else it is drawn)", type=_whole),
+            _number("--seed", "makes a strategy repeatable (else it is drawn)", type=whole),
             _number("--runs",
                     "run N times and count the outcomes; the first trace of each failure is kept"),
             Either((
@@ -240,7 +211,7 @@ def all_commands() -> dict[str, tuple[str, tuple[Option | Either, ...]]]:
                     "of a strategy's run: timers fire when nothing else can happen (virtual, the "
                     "default) or at any time (adversarial)"),
             _number("--max-steps", "end a run after N events"),
-            _value("--max-seconds", "S", "end a run after S seconds", type=_seconds),
+            _value("--max-seconds", "S", "end a run after S seconds", type=positive),
             _ALL_EVENTS, _ISOLATION, *_COMMON,
         )),
         "replay": ("execute a trace again, event by event, or a schedule from its token", (
@@ -257,7 +228,7 @@ def all_commands() -> dict[str, tuple[str, tuple[Option | Either, ...]]]:
                       "of Python code: stop in your own frames, and go on and back from there"),
                 _value("--dap", "PORT",
                        "the same for an editor: speak the Debug Adapter Protocol on this port of "
-                       "127.0.0.1 (0: a free one)", type=_at_least(0)),
+                       "127.0.0.1 (0: a free one)", type=at_least(0)),
             )),
             _value("--at", "PLACE",
                    "where --pdb and --dap stop first: the number of an event, FILE:LINE, start, "
@@ -278,7 +249,7 @@ def all_commands() -> dict[str, tuple[str, tuple[Option | Either, ...]]]:
             _value("--instrument", "MODULE,...",
                    "of Python code: modules to look into besides your own; 'only' before them: no "
                    "others; 'all': every module in Python that the workers execute",
-                   type=_names),
+                   type=named),
         )),
         "check": ("try an old failing trace, and what is near it, on a mended scenario", (
             _value("old", "TRACE", "the trace of the failure that was mended", READ_TRACE),
@@ -333,13 +304,13 @@ def all_commands() -> dict[str, tuple[str, tuple[Option | Either, ...]]]:
                   "the costs alone, and how the plain programs end: no search, no recorder"),
             _value("--seconds", "S",
                    "for everything, about (60); what does not fit in is left out and said so",
-                   type=_seconds, default=60.0),
+                   type=positive, default=60.0),
             _value("--python", "PATH",
                    "another Python to time it on as well (a free-threaded build); may be repeated",
                    action="append", default=[]),
             _value("--switch-interval", "S",
                    "also time threads with this sys.setswitchinterval (0.005); may be repeated",
-                   action="append", type=_seconds, default=[]),
+                   action="append", type=positive, default=[]),
             _value("--html", "FILE", "write the comparison as a page, too", WRITE),
             _value("--svg", "FILE", "write the picture of the costs alone, too", WRITE),
             _value("-o --output", "FILE", "write the comparison as JSON, too", WRITE),
@@ -350,10 +321,10 @@ def all_commands() -> dict[str, tuple[str, tuple[Option | Either, ...]]]:
             _value("subject", "MODULE:CLASS",
                    "the class, such as queue:Queue; it is imported and its methods are called"),
             _value("--init", "EXPR", "how one is made, with the names of the module: 'LRU(2)'"),
-            _value("--methods", "A,B,...", "those to look at (all public ones)", type=_names),
+            _value("--methods", "A,B,...", "those to look at (all public ones)", type=named),
             _value("--before", "A,B,...",
                    "with --methods: others that may be called to reach a state to begin in",
-                   type=_names, default=[]),
+                   type=named, default=[]),
             _number("--calls", "of each worker in longer clients (2)", default=2),
             _number("--workers", "threads of longer clients, 2 or 3 (2)", 2, default=2),
             _value("--contract", "[METHOD=]WORD",
@@ -367,15 +338,18 @@ def all_commands() -> dict[str, tuple[str, tuple[Option | Either, ...]]]:
                    action="append", default=[]),
             _value("--invariant", "EXPR", "of the object 'it': it is asked in the end, too"),
             _value("--instrument", "MODULE,...", "modules to look into, besides that of the class",
-                   type=_names, default=[]),
-            _value("--seconds", "S", "for all of it (60)", type=_seconds, default=60.0),
+                   type=named, default=[]),
+            _value("--seconds", "S", "for all of it (60)", type=positive, default=60.0),
             _number("--schedules", "of each client at most (2,000)", default=2_000),
-            _number("--seed", "of longer clients, which are drawn (0)", type=_whole, default=0),
+            _number("--seed", "of longer clients, which are drawn (0)", type=whole, default=0),
             _INTERPRETER,
             _value("--html", "FILE", "write the matrix as a page, too", WRITE),
             _value("--markdown", "FILE", "write it as Markdown, for documentation, too", WRITE),
             _flag("--no-trace", "write no programs and traces of what went wrong"),
             _JSON,
+        )),
+        "teeth": ("say which locks a test would not miss: each is changed, and the test searched", (
+            *teeth_rows(_value, _flag, _number), _INTERPRETER, _NO_TRACE, _JSON,
         )),
         "atomic": ("say whether another thread can come into the middle of a statement", (
             _value("statement", "STATEMENT",
