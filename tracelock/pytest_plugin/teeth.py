@@ -17,6 +17,10 @@ import pytest
 
 import tracelock.pytest_plugin.kept as kept
 from tracelock.errors import TracelockError
+from tracelock.pytest_plugin.fixtures import FixturesAnew
+from tracelock.pytest_plugin.program import ItemProgram
+from tracelock.pytest_plugin.searching import explore_item
+from tracelock.pytest_plugin.unmarked import load_all
 from tracelock.teeth.child import Trial
 
 if TYPE_CHECKING:
@@ -32,6 +36,7 @@ def main() -> None:
     """Run the trial of this process."""
     trial = Trial.begin()
     trial.answer["kind"] = "test"
+    load_all()  # before pytest, which would rewrite the assertions of a package with a plugin
     for name, instead in (("note", _nothing_noted), ("earlier", _nothing_earlier)):
         setattr(kept, name, instead)
     installed = any(
@@ -50,6 +55,13 @@ def main() -> None:
     else:
         run.finish(int(status))
     trial.end()
+
+
+def _with_modules(instrument: Any, more: list[str]) -> Any:
+    """What a marker says is to be looked into, and these modules."""
+    if isinstance(instrument, str):
+        return instrument
+    return [*(instrument or ()), *more]
 
 
 def _nothing_noted(*_: object) -> None:
@@ -77,6 +89,7 @@ class TeethRun:
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         self.share = 1.0 / max(1, len(session.items))
+        self.trial.load()
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
@@ -90,10 +103,6 @@ class TeethRun:
         return (yield)
 
     def _explore(self, item: pytest.Function) -> None:
-        from tracelock.pytest_plugin.fixtures import FixturesAnew
-        from tracelock.pytest_plugin.program import ItemProgram
-        from tracelock.pytest_plugin.searching import explore_item
-
         fixtures = FixturesAnew(item)
         program = ItemProgram(item, fixtures)
         options: dict[str, Any] = {}
@@ -108,6 +117,8 @@ class TeethRun:
         if self.trial.request["options"].get("interpreter"):
             search["interpreter"] = self.trial.request["options"]["interpreter"]
         options = {name: value for name, value in options.items() if name not in _BUDGET}
+        if more := self.trial.looked_into:
+            options["instrument"] = _with_modules(options.get("instrument"), more)
 
         def explore(strategy: str, seconds: float) -> Explored:
             plan = {

@@ -9,10 +9,12 @@ for which the plugin has a module like this one.
 from __future__ import annotations
 
 import ast
+import contextlib
 import importlib
 import inspect
 import json
 import os
+import re
 import sys
 import sysconfig
 import tempfile
@@ -22,7 +24,13 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.errors import TracelockError, UsageError
-from tracelock.instrument.rewrite.changing import PLACES, ChangingFinder, TreeChange, noted
+from tracelock.instrument.rewrite.changing import (
+    MISUSE,
+    ChangingFinder,
+    TreeChange,
+    note,
+    noted,
+)
 from tracelock.instrument.rewrite.codes import changed_code
 from tracelock.teeth.mutations import Mutation, mutations_of
 
@@ -34,6 +42,8 @@ VARIABLE: Final = "TRACELOCK_TEETH"
 #: Of the time the share in which the exhaustive search alone is tried.
 _EXHAUSTIVE: Final = 0.6
 _INSTALLED: Final = ("site-packages", "dist-packages")
+#: What a process with a mutant notes.
+_RUN, _APPLIED = 0, 1
 _OWN: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
 
@@ -41,8 +51,8 @@ class Trial:
     """One process: the original, in which each region notes that it was run, or one mutant.
 
     ``request``: ``mode``, ``subject``, ``path`` (of modules), ``modules`` (those that are changed,
-    None for one's own), ``mutant`` (None, or ``file`` and ``place``), ``seconds``, ``options``,
-    ``answer`` and ``trace`` (files that are written).
+    None for one's own), ``mutant`` (None, or ``file`` and ``place``), ``late`` (modules to import
+    before the search), ``seconds``, ``options``, ``answer`` and ``trace`` (files that are written).
     """
 
     def __init__(self, request: dict[str, Any]) -> None:
@@ -51,8 +61,8 @@ class Trial:
         self.finder = ChangingFinder(self._change, changed_code)
         self.answer: dict[str, Any] = {}
         self._found: dict[str, tuple[str, int, list[Mutation]]] = {}
-        self._applied = False
         self._next = 0
+        self._before: set[str] = set()
 
     @classmethod
     def begin(cls) -> Trial:
@@ -72,12 +82,15 @@ class Trial:
             return TreeChange(partial(self._mutate, mutant["place"]), f"\0mutant {mutant['place']}")
         if not self._wanted(name, path):
             return None
+        known = self._found.get(os.path.realpath(path))
+        if known is not None:  # it is loaded again, or in a process that was forked
+            return TreeChange(partial(_marked, known[1]), "\0marked")
         try:
             with open(path, "rb") as file:
                 found = mutations_of(ast.parse(file.read(), path))
         except (OSError, SyntaxError, ValueError):
             return None  # whoever imports it tells
-        if not found or self._next + len(found) > PLACES:
+        if not found or self._next + len(found) > MISUSE:
             return None
         base, self._next = self._next, self._next + len(found)
         self._found[os.path.realpath(path)] = (name, base, found)
@@ -99,8 +112,27 @@ class Trial:
         return not real.startswith(os.path.realpath(library) + os.sep)
 
     def _mutate(self, place: int, tree: ast.Module) -> None:
-        mutations_of(tree)[place].apply(0)
-        self._applied = True
+        mutations_of(tree)[place].apply(_RUN)
+        note(_APPLIED)
+
+    def load(self) -> None:
+        """Import what the original was seen to import in its schedules, after all that it imports
+        before: of what a worker is the first to import nothing is ever proved."""
+        for name in self.request["late"]:
+            with contextlib.suppress(Exception):  # whoever imports it tells
+                importlib.import_module(name)
+        self._before = {*sys.modules}
+
+    def _late(self) -> list[str]:
+        """The modules that schedules were the first to import."""
+        found = {name for name in {*sys.modules} - self._before if name.partition(".")[0]
+                 not in ("tracelock", "hypothesis", "_pytest")}  # fmt: skip
+        return sorted({*found, *(name for name, _, _ in self._found.values())} - self._before)
+
+    @property
+    def looked_into(self) -> list[str]:
+        """The modules whose locks are changed, where they were named: they are looked into."""
+        return list(self.request["modules"] or ())
 
     # --- the search --------------------------------------------------------------------------
     def search(self, explore: Callable[[str, float], Explored], share: float = 1.0) -> Explored:
@@ -127,7 +159,7 @@ class Trial:
         answer["verdict"], answer["summary"] = explored.verdict, explored.summary
         if explored.trace is not None and explored.failed:
             verdict = explored.trace.verdict
-            answer["failure"] = _told(verdict.kind, verdict.failure, verdict.message)
+            answer["failure"] = _told(verdict.kind, verdict.message)
             answer["switches"] = explored.switches
             explored.trace.save(self.request["trace"])
             answer["trace"] = True
@@ -137,17 +169,18 @@ class Trial:
         answer, mutant = self.answer, self.request["mutant"]
         answer["seconds"] = monotonic() - self.begun
         if mutant is not None:
-            answer["reached"] = self._applied and noted(0)
-            if not self._applied:
+            answer["reached"] = noted(_RUN)
+            if not noted(_APPLIED):
                 answer["reason"] = "its module was not imported"
         else:
+            answer["late"] = self._late() if self._before else []
             answer["files"] = [
                 {
                     "file": file, "module": name, "mutants": [
                         {
                             "kind": one.kind, "line": one.line, "function": one.function,
                             "owner": one.owner, "lock": one.lock, "was": one.was, "now": one.now,
-                            "reached": noted(base + place),
+                            "misuse": one.misuse, "reached": noted(base + place),
                         }
                         for place, one in enumerate(found)
                     ],
@@ -179,11 +212,17 @@ def _marked(base: int, tree: ast.Module) -> None:
         one.mark(base + place)
 
 
-def _told(kind: str, failure: str | None, message: str) -> str:
-    """How a schedule failed, in a line: the last of an exception's says which it is."""
+def _told(kind: str, message: str) -> str:
+    """How a schedule failed, in a line: the first of its message, and the last frame of an
+    exception."""
     lines = [line.strip() for line in message.splitlines() if line.strip()]
-    line = (lines[-1] if failure == "error" else lines[0]) if lines else ""
-    return f"{kind}: {line}" if line and kind != "failed" else line or kind
+    told = lines[0] if lines else kind
+    if len(lines) > 1 and _FRAME.fullmatch(lines[-1]):
+        told += f" ({lines[-1]})"
+    return told if kind == "failed" or told.startswith(kind) else f"{kind}: {told}"
+
+
+_FRAME: Final = re.compile(r"\S+:\d+ in \S+")
 
 
 # --- the modes of this module -------------------------------------------------------------------
@@ -220,6 +259,7 @@ def _call(trial: Trial) -> None:
         _audit(trial)
         return
     trial.answer["kind"] = "function"
+    trial.load()
     if not callable(found):
         raise UsageError(f"{name} is no function and no class: it is a {type(found).__name__}")
     try:
@@ -240,6 +280,7 @@ def _document(trial: Trial) -> None:
 
     trial.answer["kind"] = "scenario"
     scenario = scenario_from_data(trial.request["subject"], "the scenario")
+    trial.load()
     _explore(trial, lambda **plan: {"scenario": scenario, "allow_call": True, **plan})
 
 
@@ -250,7 +291,7 @@ def _explore(trial: Trial, given: Callable[..., dict[str, Any]]) -> None:
     from tracelock.session.targets import target_for
 
     options = given()
-    code = PythonCode(options.get("workers", ()))
+    code = PythonCode(options.get("workers", ()), instrument=trial.looked_into or None)
     allow_call = options.get("allow_call", False)
     more = trial.request["options"]
 
@@ -281,6 +322,13 @@ def _audit(trial: Trial) -> None:
         )  # fmt: skip
     answer = trial.answer
     answer["verdict"], answer["summary"] = found.verdict, found.summary
+    answer["misuse"] = noted(MISUSE)
+    if answer["misuse"] and not trial.request.get("misuse", True):
+        # Each call of a class is compared with itself, one after the other: what fails there, too,
+        # would be as it should be.
+        answer["verdict"] = "invalid"
+        answer["summary"] = "it waits or notifies without the lock of the condition"
+        return
     answer["schedules"] = found.schedules
     reasons = [cell.reason for cell in found.cells if cell.reason and cell.verdict != "verified"]
     if found.verdict != "failed" and (reasons or found.missing):

@@ -27,6 +27,8 @@ _DECLARING: Final = (
     ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom, ast.Global,
     ast.Nonlocal, ast.Pass,
 )  # fmt: skip
+#: What a condition does for who holds its lock alone.
+_OF_CONDITIONS: Final = ("wait", "wait_for", "notify", "notify_all")
 _SHOWN: Final = 70
 
 
@@ -47,6 +49,8 @@ class Mutation:
     apply: Callable[[int], None]
     #: Puts the note alone into the tree.
     mark: Callable[[int], None]
+    #: What it does without the lock that this needs, "" where nothing is seen.
+    misuse: str = ""
 
 
 def mutations_of(tree: ast.Module, kinds: Sequence[str] = KINDS) -> list[Mutation]:
@@ -55,21 +59,25 @@ def mutations_of(tree: ast.Module, kinds: Sequence[str] = KINDS) -> list[Mutatio
     locks = known_locks(tree)
     found: list[Mutation] = []
     for region in regions_of(tree):
-        for kind, was, now, change, at in _changes(region, locks):
+        for kind, was, now, change, at, without in _changes(region, locks):
             if kind in kinds:
                 found.append(
                     Mutation(
                         kind, len(found), region.line, region.function, region.owner,
                         region.text, was, now,
                         partial(_apply, change, tree), partial(_mark, tree, *at),
+                        _misused(region, without, locks),
                     )
                 )  # fmt: skip
     return found
 
 
 _Change = Callable[[int], None]
-#: The kind, the line before and after, the change, and where what it changes is run.
-_Row = tuple[str, str, str, _Change, tuple[list[ast.stmt], ast.stmt]]
+#: The kind, the line before and after, the change, where what it changes is run, and the statements
+#: that are done without the lock then.
+_Row = tuple[
+    str, str, str, _Change, tuple[list[ast.stmt], ast.stmt], Sequence[ast.stmt]
+]  # fmt: skip
 
 
 def _apply(change: _Change, tree: ast.Module, number: int) -> None:
@@ -95,17 +103,18 @@ def _changes(region: LockRegion, locks: Sequence[KnownLock]) -> Iterator[_Row]:
 def _row(
     region: LockRegion, kind: str, was: str, now: str, made: Callable[[int], list[ast.stmt]],
     *, start: int | None = None, length: int | None = None,
-    at: ast.stmt | None = None,
+    at: ast.stmt | None = None, without: Sequence[ast.stmt] = (),
 ) -> _Row:  # fmt: skip
     """A change that puts other statements in the place of those of a region, or of those from
-    ``start`` on. ``at``: where its note is, that of the region unless given."""
+    ``start`` on. ``at``: where its note is, that of the region unless given; ``without``: what is
+    done without the lock then."""
     begin = region.start if start is None else start
     count = region.length if length is None else length
 
     def change(number: int) -> None:
         region.block[begin : begin + count] = made(number)
 
-    return kind, was, now, change, _place(region, at)
+    return kind, was, now, change, _place(region, at), without
 
 
 def _place(region: LockRegion, statement: ast.stmt | None) -> tuple[list[ast.stmt], ast.stmt]:
@@ -119,7 +128,7 @@ def _place(region: LockRegion, statement: ast.stmt | None) -> tuple[list[ast.stm
 def _removed(region: LockRegion) -> _Row:
     return _row(
         region, REMOVED, _head(region), _without(region),
-        lambda number: [noting(number, region.first), *region.without()],
+        lambda number: [noting(number, region.first), *region.without()], without=region.body,
     )  # fmt: skip
 
 
@@ -148,13 +157,14 @@ def _narrowed(region: LockRegion) -> Iterator[_Row]:
             region, NARROWED, f"{_head(region)} {_short(_text(first))}; ...",
             f"{_short(_text(first))}; then {_head(region)} ...",
             lambda number: [noting(number, first), first, *region.around(body[1:])],
+            without=[first],
         )  # fmt: skip
     if _does_something(last, region):
         yield _row(
             region, NARROWED, f"{_head(region)} ...; {_short(_text(last))}",
             f"{_head(region)} ...; then, without it: {_short(_text(last))}",
             lambda number: [*region.around(body[:-1]), noting(number, last), last],
-            at=last,
+            at=last, without=[last],
         )  # fmt: skip
 
 
@@ -269,7 +279,7 @@ def _order(region: LockRegion, first: ast.With | ast.AsyncWith, following: int) 
 
     word = "async with" if isinstance(first, ast.AsyncWith) else "with"
     was, now = (f"{word} {_short(', '.join(each))}:" for each in (names, turned))
-    return SWAPPED, was, now, change, _place(region, None)
+    return SWAPPED, was, now, change, _place(region, None), ()
 
 
 def _exchangeable(one: LockRegion, other: LockRegion, between: list[ast.stmt]) -> bool:
@@ -301,7 +311,7 @@ def _exchanged(region: LockRegion, other: LockRegion, where: str) -> _Row:
     return (
         SWAPPED, f"{_short(region.text)}, and {where} {_short(other.text)}",
         f"{_short(other.text)}, and {where} {_short(region.text)}", change,
-        (other.block, other.first),
+        (other.block, other.first), [one for one in region.body if one is not other.first],
     )  # fmt: skip
 
 
@@ -326,7 +336,7 @@ def _replaced(region: LockRegion, locks: Sequence[KnownLock]) -> Iterator[_Row]:
         count += 1
         yield _row(
             region, REPLACED, _head(region), _head(region).replace(region.text, ast.unparse(other)),
-            partial(_with_lock, region, other),
+            partial(_with_lock, region, other), without=region.body,
         )  # fmt: skip
 
 
@@ -367,6 +377,30 @@ def _named(lock: ast.expr, name: str) -> ast.expr:
     if isinstance(lock, ast.Attribute):
         return ast.copy_location(ast.Attribute(lock.value, name, ast.Load()), lock)
     return ast.copy_location(ast.Name(name, ast.Load()), lock)
+
+
+# --- what needs the lock ------------------------------------------------------------------------
+def _misused(
+    region: LockRegion, statements: Sequence[ast.stmt], locks: Sequence[KnownLock]
+) -> str:  # fmt: skip
+    """The first call among statements that are done without the lock now, that no condition allows
+    without it; "" where there is none."""
+
+    def root(lock: ast.expr) -> str:
+        known = _known(region, lock, locks)
+        return ast.dump(lock) if known is None else f"{known.owner}.{_root(known, locks)}"
+
+    mine = root(region.lock)
+    if any(root(one.lock) == mine for one in region.outer):
+        return ""
+    for statement in statements:
+        for node in ast.walk(statement):
+            match node:
+                case ast.Call(func=ast.Attribute(value=lock, attr=name)) if (
+                    name in _OF_CONDITIONS and root(lock) == mine
+                ):
+                    return ast.unparse(node.func)
+    return ""
 
 
 # --- texts --------------------------------------------------------------------------------------

@@ -8,7 +8,9 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from time import monotonic
 from typing import Any, Final
 
 from tracelock.errors import UsageError
@@ -38,9 +40,11 @@ class TrialProcesses:
         self.number = 0
 
     def run(
-        self, seconds: float, mutant: dict[str, Any] | None = None, modules: Any = None
-    ) -> dict[str, Any]:
-        """The answer of one process: see ``child.Trial``. ``log``: the end of what it wrote."""
+        self, seconds: float, mutant: dict[str, Any] | None, modules: list[str] | None,
+        late: Sequence[str] = (),
+    ) -> dict[str, Any]:  # fmt: skip
+        """The answer of one process: see ``child.Trial``. ``log``: the end of what it wrote;
+        ``spent``: the seconds that it took."""
         self.number += 1
         paths = {
             name: os.path.join(self.folder, f"{self.number}-{name}.json")
@@ -48,10 +52,12 @@ class TrialProcesses:
         }
         request = {
             **self.request, "mode": self.mode, "modules": modules, "mutant": mutant,
-            "seconds": seconds, "answer": paths["answer"], "trace": paths["trace"],
+            "late": list(late), "seconds": seconds, "answer": paths["answer"],
+            "trace": paths["trace"],
         }  # fmt: skip
         Path(paths["request"]).write_text(json.dumps(request), encoding="utf-8")
         log = os.path.join(self.folder, f"{self.number}.log")
+        begun = monotonic()
         status = self._wait(paths["request"], log, seconds * 2 + _GRACE)
         try:
             answer: dict[str, Any] = json.loads(Path(paths["answer"]).read_text(encoding="utf-8"))
@@ -61,7 +67,7 @@ class TrialProcesses:
                       "reached": True}  # fmt: skip
         if answer.get("trace"):
             answer["trace"] = paths["trace"]
-        answer["log"] = _end_of(log)
+        answer["log"], answer["spent"] = _end_of(log), monotonic() - begun
         return answer
 
     def _wait(self, request: str, log: str, seconds: float) -> int | None:

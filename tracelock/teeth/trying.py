@@ -14,7 +14,7 @@ from tracelock.errors import UsageError, unknown
 from tracelock.instrument.program import by_name, name_of
 from tracelock.teeth.mutations import KINDS
 from tracelock.teeth.processes import TrialProcesses
-from tracelock.teeth.results import KILLED, NOT_RUN, MutantResult, Teeth, judged
+from tracelock.teeth.results import INVALID, KILLED, NOT_RUN, UNTRIED, MutantResult, Teeth, judged
 from tracelock.trace import load_trace
 
 if TYPE_CHECKING:
@@ -187,6 +187,7 @@ class _Asked:
         self.teeth = Teeth(name, "")
         self.begun = monotonic()
         self.start = 0.0  # seconds that a process takes before its search
+        self.late: list[str] = []  # modules that schedules of the original were first to import
 
     @property
     def left(self) -> float:
@@ -196,7 +197,7 @@ class _Asked:
         """The original, then the mutants: those first that take a lock away."""
         found = self.teeth
         self._original()
-        waiting = [one for one in found.mutants if one.verdict != NOT_RUN]
+        waiting = [one for one in found.mutants if one.verdict == UNTRIED]
         waiting.sort(key=lambda one: KINDS.index(one.kind))
         for done, mutant in enumerate(waiting):
             if self.left <= self.start / 2:
@@ -212,8 +213,12 @@ class _Asked:
 
     def _original(self) -> None:
         found, name = self.teeth, self.teeth.subject
-        begun = monotonic()
-        answer = self.trials.run(self.seconds * _ORIGINAL, modules=self.modules)
+        answer = self.trials.run(self.seconds * _ORIGINAL, None, self.modules)
+        self.late = answer.get("late", [])
+        self.trials.request["misuse"] = answer.get("misuse", False)
+        if self.late and answer.get("verdict") in ("passed", "unfinished"):
+            # of what a worker is the first to import nothing is proved: it is there before, now
+            answer = self.trials.run(self.seconds * _ORIGINAL, None, self.modules, self.late)
         verdict, summary = answer.get("verdict", ""), answer.get("summary", "")
         found.kind = answer.get("kind", "")
         found.original, found.original_summary = verdict, summary
@@ -230,7 +235,7 @@ class _Asked:
             _only_of_classes(self.given, f"a {found.kind}")
         if verdict != "verified":
             found.notes.append(_NOT_WHOLE.format(summary=summary))
-        spent = monotonic() - begun
+        spent = answer["spent"]
         self.start = min(spent, answer.get("ready", 0.0) + spent - answer.get("seconds", spent))
         self._mutants(answer)
 
@@ -249,7 +254,10 @@ class _Asked:
                     one["lock"], one["was"], one["now"], module=file["module"], place=place,
                     path=file["file"],
                 )  # fmt: skip
-                if not one["reached"]:
+                if one["misuse"]:
+                    mutant.verdict = INVALID
+                    mutant.reason = f"{one['misuse']} needs the lock, and would do without it"
+                elif not one["reached"]:
                     mutant.verdict, mutant.reason = NOT_RUN, _NEVER
                 found.mutants.append(mutant)
         found.modules = sorted({one.module for one in found.mutants})
@@ -277,8 +285,9 @@ class _Asked:
 
     def _try(self, mutant: MutantResult, share: float) -> None:
         answer = self.trials.run(
-            max(_LEAST, share - self.start), {"file": mutant.path, "place": mutant.place}
-        )
+            max(_LEAST, share - self.start), {"file": mutant.path, "place": mutant.place},
+            self.modules, self.late,
+        )  # fmt: skip
         whole = self.teeth.kind == "class" and not self.given.get("methods")
         judged(mutant, answer, whole_class=whole)
         if answer.get("trace"):

@@ -31,7 +31,7 @@ from tracelock.teeth.results import (
 #: The exit status by the verdict.
 _STATUS: Final = {"killed": 0, "survived": 1, "unproved": 5, "nothing": 5}
 _TITLES: Final = {
-    VERIFIED: "survived, verified: every schedule was tried, and nothing that is checked needs this "
+    VERIFIED: "survived, verified: every schedule was tried, nothing that is checked needs this "
     "lock as it is",
     UNPROVED: "survived what was tried",
     KILLED: "killed",

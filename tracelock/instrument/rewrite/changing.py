@@ -18,10 +18,14 @@ from importlib.machinery import ModuleSpec, SourceFileLoader
 from types import CodeType, ModuleType
 from typing import Any, Final
 
+from tracelock.instrument.contexts import out_of_control
+
 #: What stands in a tree for a statement that notes that it was run.
 _NOTE: Final = "\0tracelock note:"
 #: So many places may be noted at most.
 PLACES: Final = 1 << 16
+#: The last one: a condition was used without its lock.
+MISUSE: Final = PLACES - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,12 @@ def noting(number: int, at: ast.AST) -> ast.stmt:
 def note(number: int) -> None:
     """What such a statement calls."""
     _noted[number] = 1
+
+
+def note_misuse() -> None:
+    """A condition is used without its lock."""
+    if _noted is not None:
+        _noted[MISUSE] = 1
 
 
 def noted(number: int) -> bool:
@@ -122,7 +132,8 @@ class ChangingFinder(MetaPathFinder):
                 continue
             origin = spec.origin
             if isinstance(origin, str) and origin.endswith(".py") and spec.loader is not None:
-                change = self.wanted(name, origin)
+                with out_of_control():  # the program does not look at these files
+                    change = self.wanted(name, origin)
                 if change is not None:
                     _changes[origin] = change
                     self.loaded[name] = origin
@@ -139,4 +150,5 @@ class ChangingLoader(SourceFileLoader):
         self._compiled = compiled
 
     def get_code(self, fullname: str) -> CodeType:
-        return self._compiled(self.get_data(self.path), self.path)
+        with out_of_control():
+            return self._compiled(self.get_data(self.path), self.path)

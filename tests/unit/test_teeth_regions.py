@@ -1,0 +1,35 @@
+"""Mutants of lock regions: the very sources that somebody would have written by hand."""
+
+from __future__ import annotations
+
+import ast
+
+import pytest
+
+from tests.helpers.teeth_programs import PROGRAMS, TeethProgram
+from tracelock.cli.asking.rows import CHANGES
+from tracelock.teeth.mutations import KINDS, mutations_of
+
+
+def mutated(source: str, place: int) -> str:
+    tree = ast.parse(source)
+    mutations_of(tree)[place].apply(7)
+    lines = ast.unparse(tree).split("\n")
+    notes = [line for line in lines if "tracelock note:7" in line]
+    assert len(notes) == 1
+    return "\n".join(line for line in lines if line not in notes)
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda one: one.name)
+def test_mutants_are_those_that_are_written_out(program: TeethProgram) -> None:
+    found = mutations_of(ast.parse(program.source))
+    assert [one.kind for one in found] == [one.kind for one in program.mutants]
+    for place, written in enumerate(program.mutants):
+        assert program.source.count(written.before) == 1
+        by_hand = program.source.replace(written.before, written.after)
+        assert mutated(program.source, place) == ast.unparse(ast.parse(by_hand)), written
+        compile(by_hand, "by hand", "exec")
+
+
+def test_the_command_line_knows_the_kinds() -> None:
+    assert set(CHANGES) == set(KINDS)
