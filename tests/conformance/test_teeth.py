@@ -70,7 +70,8 @@ def test_verdicts_are_those_of_every_order(
     for place, written in enumerate(program.mutants):
         by_hand = program.source.replace(written.before, written.after)
         with monkeypatch.context() as patch:
-            patch.setattr(host, "make_scheduler", lambda *_, **__: Every())
+            if program.orders:
+                patch.setattr(host, "make_scheduler", lambda *_, **__: Every())
             oracle = searched(module(f"{name}_{place}", by_hand))
         assert (oracle.verdict == "verified") == (written.verdict == "verified"), written
         number = next(NUMBERS)

@@ -18,9 +18,12 @@ class WrittenMutant(NamedTuple):
 
 
 class TeethProgram(NamedTuple):
+    """``orders``: whether it has so few orders of its choices that all are tried in a moment."""
+
     name: str
     source: str
     mutants: tuple[WrittenMutant, ...]
+    orders: bool = True
 
 
 M = WrittenMutant
@@ -156,7 +159,8 @@ def prog():
     assert pair.a == 2
     assert pair.b == 2
 """,
-        (
+        orders=False,
+        mutants=(
             M("removed", """\
         with self.a_lock:
             self.a = self.a + 1
