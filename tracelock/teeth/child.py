@@ -58,6 +58,8 @@ class Trial:
     def __init__(self, request: dict[str, Any]) -> None:
         self.request = request
         self.begun = monotonic()
+        # before anything is looked for: sysconfig imports something itself when it is first asked
+        self._library = os.path.realpath(sysconfig.get_path("stdlib")) + os.sep
         self.finder = ChangingFinder(self._change, changed_code)
         self.answer: dict[str, Any] = {}
         self._found: dict[str, tuple[str, int, list[Mutation]]] = {}
@@ -108,8 +110,7 @@ class Trial:
             return False
         if any(f"{os.sep}{one}{os.sep}" in real for one in _INSTALLED):
             return False
-        library = sysconfig.get_path("stdlib")
-        return not real.startswith(os.path.realpath(library) + os.sep)
+        return not real.startswith(self._library)
 
     def _mutate(self, place: int, tree: ast.Module) -> None:
         mutations_of(tree)[place].apply(_RUN)
