@@ -545,7 +545,11 @@ class Store:
         async with self.lock:
             seen = self.n
             await asyncio.sleep(0)
-            self.n = seen + 1
+            self.n = await added(seen)
+
+async def added(seen):
+    await asyncio.sleep(0)
+    return seen + 1
 
 async def prog():
     store = Store()
@@ -557,34 +561,34 @@ async def prog():
         async with self.lock:
             seen = self.n
             await asyncio.sleep(0)
-            self.n = seen + 1
+            self.n = await added(seen)
 """, """\
         seen = self.n
         await asyncio.sleep(0)
-        self.n = seen + 1
+        self.n = await added(seen)
 """, "killed"),
             M("narrowed", """\
         async with self.lock:
             seen = self.n
             await asyncio.sleep(0)
-            self.n = seen + 1
+            self.n = await added(seen)
 """, """\
         seen = self.n
         async with self.lock:
             await asyncio.sleep(0)
-            self.n = seen + 1
+            self.n = await added(seen)
 """, "killed"),
             M("narrowed", """\
         async with self.lock:
             seen = self.n
             await asyncio.sleep(0)
-            self.n = seen + 1
+            self.n = await added(seen)
 """, """\
         async with self.lock:
             seen = self.n
             await asyncio.sleep(0)
-        self.n = seen + 1
-""", "verified"),
+        self.n = await added(seen)
+""", "killed"),
         ),
     ),
     TeethProgram(

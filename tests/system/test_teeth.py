@@ -230,3 +230,7 @@ def test_a_class_is_judged_by_its_audit(tmp_path: Path) -> None:
     assert add["verdict"] == "killed" and "add(" in add["failure"]
     assert tracelock.load_trace(tmp_path / add["trace"]).verdict.kind == "failed"
     assert value["verdict"] == "verified" and data["useless"] == [2]
+    # what a test does not miss may be asked of the class, too
+    found = run(tmp_path, "bank:prog", "--change", "removed", "--json", "--audit", "--no-trace")
+    data = json.loads(found.stdout)
+    assert (data["kind"], data["useless"], data["notes"]) == ("function", [2], []), found.stderr

@@ -33,3 +33,32 @@ def test_mutants_are_those_that_are_written_out(program: TeethProgram) -> None:
 
 def test_the_command_line_knows_the_kinds() -> None:
     assert set(CHANGES) == set(KINDS)
+
+
+def test_what_no_other_task_can_come_before_is_no_mutant() -> None:
+    source = """\
+async def add(self):
+    async with self.lock:
+        seen = await self.read()
+        self.n = seen + 1
+"""
+    assert [one.kind for one in mutations_of(ast.parse(source))] == ["removed", "narrowed"]
+
+
+def test_a_condition_is_not_used_without_its_lock() -> None:
+    source = """\
+class Queue:
+    def __init__(self):
+        self.mutex = threading.Lock()
+        self.filled = threading.Condition(self.mutex)
+        self.emptied = threading.Condition(self.mutex)
+
+    def put(self, item):
+        with self.mutex:
+            self.items.append(item)
+            self.filled.notify()
+"""
+    found = mutations_of(ast.parse(source))
+    assert [(one.kind, one.misuse) for one in found] == [
+        ("removed", "self.filled.notify"), ("narrowed", ""), ("narrowed", "self.filled.notify"),
+    ]  # fmt: skip

@@ -158,6 +158,10 @@ class Trial:
         if before is not None and _WORST.index(before) <= _WORST.index(explored.verdict):
             return
         answer["verdict"], answer["summary"] = explored.verdict, explored.summary
+        if _not_again(explored):
+            answer["verdict"] = "unfinished"
+            answer["summary"] = "a schedule failed, and did not fail when it was run again"
+            return
         if explored.trace is not None and explored.failed:
             verdict = explored.trace.verdict
             answer["failure"] = _told(verdict.kind, verdict.message)
@@ -202,6 +206,12 @@ class Trial:
 
 
 _WORST: Final = ("failed", "error", "unfinished", "passed", "verified")
+
+
+def _not_again(explored: Explored) -> bool:
+    """Whether a failing schedule was run again and passed."""
+    again = [score.startswith("0/") for score in explored.confirmed.values()]
+    return explored.failed and any(again) and not any("cut off" in one for one in explored.notes)
 
 
 def _below(name: str, module: str) -> bool:

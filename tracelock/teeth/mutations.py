@@ -170,12 +170,21 @@ def _narrowed(region: LockRegion) -> Iterator[_Row]:
 
 def _does_something(statement: ast.stmt, region: LockRegion) -> bool:
     """Whether it matters where a last statement is: not that of a jump with what is the function's
-    own alone."""
+    own alone, nor after a lock of tasks what does not suspend."""
     if isinstance(statement, (ast.Break, ast.Continue, *_DECLARING)):
         return False
+    if region.is_async and not _suspends(statement):
+        return False  # no other task comes in between the end of the region and this
     if isinstance(statement, ast.Return):
         return not _is_own(statement.value, region)
     return True
+
+
+def _suspends(statement: ast.stmt) -> bool:
+    return any(
+        isinstance(node, (ast.Await, ast.AsyncFor, ast.AsyncWith, ast.Yield))
+        for node in ast.walk(statement)
+    )
 
 
 def _is_own(value: ast.expr | None, region: LockRegion) -> bool:

@@ -57,7 +57,8 @@ class MutantResult:
     useless: bool = False
     trace: str | None = None
     recorded: Trace | None = None
-    #: The name of the module of ``file``, the whole path, and the number among its own mutants.
+    #: The class of the region, the module of ``file``, its path, and the number among its mutants.
+    owner: str = ""
     module: str = ""
     path: str = ""
     place: int = 0
@@ -179,6 +180,8 @@ def judged(mutant: MutantResult, answer: dict[str, Any], *, whole_class: bool = 
             mutant.verdict, mutant.reason = INVALID, mutant.failure
     elif verdict == INVALID:
         mutant.verdict, mutant.reason = INVALID, summary
+    elif verdict in ("error", "ended"):
+        mutant.verdict, mutant.reason = UNPROVED, summary
     elif not answer.get("reached"):
         mutant.verdict, mutant.reason = NOT_RUN, answer.get("reason", "")
     elif verdict == "verified":

@@ -42,7 +42,8 @@ def teeth(
     backend: str | None = None, init: str | None = None, methods: Sequence[str] | None = None,
     before: Sequence[str] = (), calls: int = 1, contract: str | Mapping[str, str] = "",
     ignore: Sequence[str] = (), strategies: Mapping[str, str] | None = None,
-    invariant: str | None = None, allow_call: bool = False, progress: Progress | None = None,
+    invariant: str | None = None, audit: bool = False, allow_call: bool = False,
+    progress: Progress | None = None,
 ) -> Teeth:  # fmt: skip
     """Does this test have teeth? Change each lock region of the code under test, one at a time, and
     look whether the test fails.
@@ -62,6 +63,8 @@ def teeth(
     ``interpreter``: see ``tracelock.explore``; ``backend``: of a function or a scenario. ``init``,
     ``methods``, ``before``, ``calls``, ``contract``, ``ignore``, ``strategies`` (texts),
     ``invariant``: of a class, see ``tracelock.audit`` (``calls``: 1, pairs of methods alone).
+    ``audit``: of a test or function, where it is verified that a lock in a class is not missed, the
+    class is audited without it as well.
     ``allow_call``: whether a scenario may run the Python code that it names. ``progress``: called
     with the mutants done, those there are, and those killed.
 
@@ -73,21 +76,21 @@ def teeth(
     for kind in kinds or ():
         if kind not in KINDS:
             raise unknown("kind of change", kind, KINDS)
-    audit = {
+    of_audits = {
         "init": init, "methods": None if methods is None else list(methods),
         "before": list(before), "calls": calls if calls != 1 else None,
         "contract": dict(contract) if isinstance(contract, Mapping) else contract,
         "ignore": list(ignore), "strategies": dict(strategies or {}), "invariant": invariant,
     }  # fmt: skip
-    given = {name: value for name, value in audit.items() if value}
+    given = {name: value for name, value in of_audits.items() if value}
     found = _scenario_of(subject)
     chosen = tuple(kinds) if kinds else KINDS
     if found is not None and found.python is None:
         from tracelock.teeth.scenarios import scenario_teeth
 
         _only_of_classes(given, "a scenario")
-        if modules is not None or interpreter:
-            raise UsageError("modules and interpreter are of Python code, this is a scenario")
+        if modules is not None or interpreter or audit:
+            raise UsageError("modules, interpreter, audit: of Python code, this is a scenario")
         return scenario_teeth(
             found, chosen, seconds, backend or "", allow_call=allow_call, progress=progress
         )
@@ -103,8 +106,15 @@ def teeth(
         trials = TrialProcesses(
             folder, mode, {"subject": told, "path": _paths(), "options": options}
         )  # fmt: skip
-        asked = _Asked(trials, name, modules, chosen, seconds, given, progress)
-        return asked.all()
+        asked = _Asked(trials, name, modules, chosen, seconds, {} if audit else given, progress)
+        teeth = asked.all()
+        if audit:
+            from tracelock.teeth.over_audits import audit_survivors
+
+            request = {"path": _paths(), "options": {"interpreter": interpreter, **given}}
+            audit_survivors(teeth, folder, request, lambda: asked.left)
+            teeth.seconds = monotonic() - asked.begun
+        return teeth
 
 
 # --- what is asked about ------------------------------------------------------------------------
@@ -251,8 +261,8 @@ class _Asked:
                     continue
                 mutant = MutantResult(
                     len(found.mutants) + 1, one["kind"], shown, one["line"], one["function"],
-                    one["lock"], one["was"], one["now"], module=file["module"], place=place,
-                    path=file["file"],
+                    one["lock"], one["was"], one["now"], owner=one["owner"],
+                    module=file["module"], place=place, path=file["file"],
                 )  # fmt: skip
                 if one["misuse"]:
                     mutant.verdict = INVALID

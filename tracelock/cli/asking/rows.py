@@ -41,5 +41,7 @@ def teeth_rows(
         value("--strategy", "NAME=EXPR", "of a class: values for a parameter, see audit",
               **several),
         value("--invariant", "EXPR", "of a class: of the object 'it', see audit"),
+        flag("--audit", "of a test: audit the class of each lock that it would not miss, too; its "
+             "methods are called with arguments made up"),
         flag("--allow-call", "let a scenario run the Python code that it names"),
     )  # fmt: skip

@@ -63,7 +63,8 @@ def teeth_command(options: argparse.Namespace, out: Output) -> int:
             backend=options.backend or None, init=options.init, methods=options.methods,
             before=options.before, calls=options.calls, contract=contract_of(options.contract),
             ignore=options.ignore, strategies=dict(_pairs(options.strategy)),
-            invariant=options.invariant, allow_call=options.allow_call, progress=going,
+            invariant=options.invariant, audit=options.audit, allow_call=options.allow_call,
+            progress=going,
         )  # fmt: skip
     if keeper is not None:
         for one in found.mutants:
