@@ -22,13 +22,16 @@ _MAKERS: Final = frozenset({
     "Lock", "RLock", "Condition", "Semaphore", "BoundedSemaphore", "CapacityLimiter",
     "StrictFIFOLock", "allocate_lock",
 })  # fmt: skip
-#: Names that such things usually have.
-_NAMES: Final = re.compile(
-    r"(?:^|_|(?<=[a-z]))(?:[rwx]?lock|mutex|sem|semaphore|cond|condition|cv|not_empty|not_full|"
-    r"all_tasks_done)s?\d*(?:_|$)",
-    re.IGNORECASE,
-)
-_CALLED: Final = re.compile(r"lock|mutex|semaphore", re.IGNORECASE)
+#: Words in the names of such things, and words that end as they do.
+_WORDS: Final = frozenset({
+    "mutex", "sem", "semaphore", "semaphores", "cond", "condition", "conditions", "cv", "limiter",
+})  # fmt: skip
+_OTHER_WORDS: Final = frozenset({
+    "block", "unblock", "clock", "wallclock", "unlock", "deadlock", "livelock", "padlock",
+})  # fmt: skip
+#: What the standard library calls its conditions.
+_NAMES: Final = frozenset({"not_empty", "not_full", "all_tasks_done"})
+_WORD: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 _FUNCTIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _WITH, _TRY, _PAIR = "with", "try", "pair"
 
@@ -270,10 +273,21 @@ def _final_name(lock: ast.expr) -> str:
 
 
 def _is_lock(lock: ast.expr, names: frozenset[str]) -> bool:
-    if isinstance(lock, ast.Call):
-        return _CALLED.search(_final_name(lock.func)) is not None
-    name = _final_name(lock)
-    return bool(name) and (name in names or _NAMES.search(name) is not None)
+    called = isinstance(lock, ast.Call)
+    name = _final_name(lock.func if isinstance(lock, ast.Call) else lock)
+    return bool(name) and ((name in names and not called) or is_called_like_one(name))
+
+
+def is_called_like_one(name: str) -> bool:
+    """Whether something of this name is probably a lock: ``_write_lock``, ``rlock``, ``cond2``."""
+    if name in _NAMES:
+        return True
+    words = [word.lower() for word in _WORD.findall(name)]
+    return any(
+        word in _WORDS
+        or (word.removesuffix("s").endswith("lock") and word.removesuffix("s") not in _OTHER_WORDS)
+        for word in words
+    )
 
 
 # --- where they are taken -----------------------------------------------------------------------
