@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-import concurrent.futures._base
+import concurrent.futures.thread
 import inspect
 import queue
 from types import ModuleType
@@ -36,11 +36,11 @@ def test_mutants_are_those_that_are_written_out(program: TeethProgram) -> None:
         compile(by_hand, "by hand", "exec")
 
 
-@pytest.mark.parametrize("module", [queue, concurrent.futures._base])
+@pytest.mark.parametrize("module", [queue, concurrent.futures.thread])
 def test_every_mutant_of_a_library_compiles_and_is_another_program(module: ModuleType) -> None:
     source = inspect.getsource(module)
     found = mutations_of(ast.parse(source))
-    assert len(found) > 10
+    assert len(found) > 5
     seen = {ast.unparse(ast.parse(source))}
     marked = ast.parse(source)
     for place, one in enumerate(mutations_of(marked)):
