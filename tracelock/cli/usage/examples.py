@@ -127,7 +127,7 @@ EXAMPLES: Final[dict[str, tuple[CommandExample, ...]]] = {
     "teeth": (
         _E("tracelock teeth @locked_counter",
            "does what is checked notice it when the lock is missing?"),
-        _E("tracelock teeth @bounded_buffer --change removed --json",
+        _E("tracelock teeth @readers_writers --change removed --json",
            "without each lock, one at a time, for a script"),
     ),
     "atomic": (
