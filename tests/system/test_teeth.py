@@ -221,6 +221,18 @@ def test_tests_as_pytest_has_them(tmp_path: Path) -> None:
     assert all(one.startswith("teeth-") for one in names)
 
 
+def test_a_test_that_explores_by_itself_is_run_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "bank.py").write_text(BANK)
+    (tmp_path / "test_explores.py").write_text(
+        "import tracelock\nfrom bank import prog\n\n"
+        "def test_it():\n    tracelock.explore(workers=[prog]).raise_for_failure()\n"
+    )
+    found = run(tmp_path, "test_explores.py", "--change", "removed", "--json")
+    data = json.loads(found.stdout)
+    assert found.returncode == 5 and "explores by itself" in data["original"]["summary"]
+    assert [one["verdict"] for one in data["mutants"]] == ["killed", "unproved", "not run"]
+
+
 def test_a_class_is_judged_by_its_audit(tmp_path: Path) -> None:
     (tmp_path / "bank.py").write_text(BANK)
     found = run(tmp_path, "bank:Bank", "--change", "removed", "--json")

@@ -18,6 +18,7 @@ import pytest
 import tracelock.pytest_plugin.kept as kept
 from tracelock.errors import TracelockError
 from tracelock.pytest_plugin.fixtures import FixturesAnew
+from tracelock.pytest_plugin.ordinary import run_plainly
 from tracelock.pytest_plugin.program import ItemProgram
 from tracelock.pytest_plugin.searching import explore_item
 from tracelock.pytest_plugin.unmarked import load_all
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 #: Keywords of the marker that are a budget, or choose the search.
 _BUDGET: Final = ("schedules", "seconds", "strategy", "seed")
+#: What an exploration is refused with that a test makes itself, under control.
+_INSIDE: Final = "an exploration inside of another one"
 #: Plugins that would run the tests elsewhere, or watch them, and how they are told not to.
 _OTHERS: Final = {"xdist": ["-n0"], "pytest_cov": ["--no-cov"]}
 
@@ -131,7 +134,11 @@ class TeethRun:
             fixtures.let_go()
             explored = self.trial.search(explore, self.share)
         except TracelockError as error:
-            self.trial.refuse(error)
+            if _INSIDE not in str(error):
+                self.trial.refuse(error)
+                return
+            self.plain.append(item.nodeid)
+            run_plainly(item, program)
             return
         if program.otherwise is not None and not explored.failed:
             self.trouble = f"{item.nodeid} is not run: {program.otherwise!r:.200}"
