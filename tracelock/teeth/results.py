@@ -32,12 +32,12 @@ class MutantResult:
     ``verdict``: ``killed`` (a schedule fails: ``failure`` says how, ``reason`` what it takes,
     ``trace`` is where its trace was kept, ``recorded`` the trace, ``switches`` its preemptive
     switches), ``verified`` (it survived, and every schedule was tried: nothing that is looked at
-    needs what was changed), ``unproved`` (it survived what was tried; ``reason`` says why that is
-    not all), ``not run`` (what was changed was never executed), ``invalid`` (it is no program: it
-    does not compile, or fails at once by a name without a value or by a lock that is not held),
-    ``untried`` (there was no time). ``schedules``, ``seconds``: what it took. ``useless``: a whole
-    class was audited without the lock, and every interleaving of all pairs of methods was as it
-    should be.
+    needs what was changed; ``reason`` says of which interpreter that is), ``unproved`` (it survived
+    what was tried; ``reason`` says why that is not all), ``not run`` (what was changed was never
+    executed), ``invalid`` (it is no program: it does not compile, or fails at once by a name
+    without a value or by a lock that is not held), ``untried`` (there was no time). ``schedules``,
+    ``seconds``: what it took. ``useless``: a whole class was audited without the lock, and every
+    interleaving of all pairs of methods was as it should be.
     """
 
     number: int
@@ -85,7 +85,8 @@ class MutantResult:
 class Teeth:
     """What became of all mutants. ``subject``: what was asked about; ``kind``: ``test``,
     ``function``, ``class`` or ``scenario``. ``original``: the verdict of the code as it is,
-    ``schedules`` of it, ``summary`` of that search; ``modules``: those whose locks were changed."""
+    ``schedules`` of it, ``summary`` of that search; ``modules``: those whose locks were changed;
+    ``interpreter``: the one of which all that is, "" for any."""
 
     subject: str
     kind: str
@@ -93,6 +94,7 @@ class Teeth:
     original_summary: str = ""
     original_schedules: int = 0
     modules: list[str] = field(default_factory=list)
+    interpreter: str = ""
     mutants: list[MutantResult] = field(default_factory=list)
     seconds: float = 0.0
     notes: list[str] = field(default_factory=list)
@@ -159,7 +161,8 @@ class Teeth:
                 "verdict": self.original, "summary": self.original_summary,
                 "schedules": self.original_schedules,
             },
-            "modules": self.modules, "useless": [one.number for one in self.useless],
+            "modules": self.modules, "interpreter": self.interpreter or None,
+            "useless": [one.number for one in self.useless],
             "mutants": [one.to_data() for one in self.mutants],
             "seconds": round(self.seconds, 3), "notes": self.notes,
         }  # fmt: skip
@@ -185,7 +188,7 @@ def judged(mutant: MutantResult, answer: dict[str, Any], *, whole_class: bool = 
     elif not answer.get("reached"):
         mutant.verdict, mutant.reason = NOT_RUN, answer.get("reason", "")
     elif verdict == "verified":
-        mutant.verdict = VERIFIED
+        mutant.verdict, mutant.reason = VERIFIED, summary
         mutant.useless = whole_class and mutant.kind == REMOVED
     else:
         mutant.verdict, mutant.reason = UNPROVED, summary

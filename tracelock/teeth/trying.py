@@ -108,6 +108,7 @@ def teeth(
         )  # fmt: skip
         asked = _Asked(trials, name, modules, chosen, seconds, {} if audit else given, progress)
         teeth = asked.all()
+        teeth.interpreter = interpreter or ""
         if audit:
             from tracelock.teeth.over_audits import audit_survivors
 

@@ -116,10 +116,11 @@ def _show(found: Teeth, out: Output) -> None:
         if least and len(some) > _SHOWN:
             out.line(f"  and {len(some) - _SHOWN} more")
     _widened(found, out, width)
+    on = f" (--interpreter {clean(found.interpreter)})" if found.interpreter else ""
     for one in found.useless:
         out.lines(_wrapped(
             f"maybe useless: {clean(one.lock)} at {clean(one.file)}:{one.line}: without it every "
-            "interleaving of all pairs of methods is as it should be", width, 2,
+            f"interleaving of all pairs of methods{on} is as it should be", width, 2,
         ))  # fmt: skip
     for note in found.notes:
         out.lines(_wrapped(f"note: {clean(note)}", width, 2))
