@@ -73,8 +73,8 @@ def _argument(option: Option) -> str:
 #: The public names in the order of their use; all others that there are follow by kind.
 FIRST = (
     "explore", "replay", "run", "analyze", "export", "compare", "predict", "shrink",
-    "check_fix", "atomic", "audit", "cancellable", "linearizable", "render_report", "load_scenario",
-    "load_trace",
+    "check_fix", "atomic", "audit", "teeth", "cancellable", "linearizable", "render_report",
+    "load_scenario", "load_trace",
     "Explored", "ReplayResult", "Trace", "Verdict", "Event", "Analysis", "Finding",
 )  # fmt: skip
 

@@ -51,6 +51,9 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_what_is_lost_may_be_what_the_contract_says": 0,
         "test_what_is_right_is_verified": 8,
     },
+    "conformance/test_teeth.py": {
+        "test_verdicts_are_those_of_every_order": 10,
+    },
     "conformance/test_account.py": {
         "test_a_module_that_is_not_looked_into_may_hold_what_is_shared": 0,
         "test_a_recursion_that_never_ends_is_the_programs_own": 0,
@@ -601,6 +604,12 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_a_file_is_replaced_whole": 2,
         "test_folders_and_what_is_read_are_refused_before_anything_is_run": 2,
         "test_standard_output": 3,
+    },
+    "system/test_teeth.py": {
+        "test_a_class_is_judged_by_its_audit": 0,
+        "test_a_test_that_explores_by_itself_is_run_as_it_is": 0,
+        "test_tests_as_pytest_has_them": 0,
+        "test_what_fails_as_it_is_is_refused": 0,
     },
     "system/test_audit.py": {
         "test_the_marker": 0,

@@ -33,7 +33,7 @@ else:  # a type checker shall know every name, and complain about all others
 
     #: Functions that are called like a room of the package: importing something from the room must
     #: not put the room in the function's place.
-    _CALLED_LIKE_ROOMS: Final = frozenset({"explore", "compare", "export", "audit"})
+    _CALLED_LIKE_ROOMS: Final = frozenset({"explore", "compare", "export", "audit", "teeth"})
     _homes: dict[str, str] = {}
 
     class _Noted:

@@ -69,6 +69,9 @@ from tracelock.session.shrinking import (
     ShrunkTrace as ShrunkTrace, predict as predict, shrink as shrink,
 )  # fmt: skip
 from tracelock.stateful import run_state_machine_concurrently as run_state_machine_concurrently
+from tracelock.teeth import (
+    MutantResult as MutantResult, Teeth as Teeth, teeth as teeth,
+)  # fmt: skip
 from tracelock.trace import (
     Blocked as Blocked, Event as Event, Events as Events, MISSING as MISSING, Trace as Trace,
     Verdict as Verdict, load_trace as load_trace, load_trace_text as load_trace_text,

@@ -193,6 +193,8 @@ WRITERS = {
     "atomicity/asked.py": "/dev/null",
     "atomicity/program.py": "a module, in a temporary folder",
     "audit/source.py": "a module of clients, in a temporary folder",
+    "teeth/processes.py": "what a process is to do, in a temporary folder",
+    "teeth/child.py": "its answer, in that folder",
     "instrument/rewrite/caching.py": "rewritten code beside Python's own, if it can be",
     "instrument/isolation/probing.py": "/dev/null",
     "cli/streams.py": "/dev/null",

@@ -81,7 +81,8 @@ def audit(
     (``queue``, ``lru(2)``; see ``tracelock.audit.modelled.MODELS``). ``seconds``: for all clients
     (programs of anomalies may take as much again), ``schedules``: of each client. ``folder``: where
     programs of anomalies are written (None: nowhere, and there is no trace of them). ``progress``:
-    called with the clients done, those there are, and the anomalies.
+    called with the clients done, those there are, and the anomalies; where it returns True, that
+    is enough.
 
     Raises UsageError for a class that cannot be had or made, for unknown methods and words, and for
     a model that the class does not fit.

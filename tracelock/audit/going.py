@@ -31,7 +31,8 @@ _PLANNING: Final = 0.25
 #: Variants of a call that are set beside those of another one.
 VARIANTS: Final = 3
 
-Progress = Callable[[int, int, int], None]
+#: Whether that is enough.
+Progress = Callable[[int, int, int], bool | None]
 
 
 @dataclass
@@ -45,10 +46,11 @@ class AuditOptions:
     begun: float
     chance: random.Random
     progress: Progress | None
+    enough: bool = False
 
     def until(self, share: float) -> float:
         """When a share of the time is over, on the monotonic clock."""
-        return self.begun + self.seconds * share
+        return self.begun if self.enough else self.begun + self.seconds * share
 
 
 @dataclass
@@ -148,7 +150,8 @@ class Going:
                     break
                 self._judged(cell, clients[turn], known, cancelling)
                 if self.options.progress is not None:
-                    self.options.progress(self.audited.clients, self._total, len(self.failures))
+                    told = (self.audited.clients, self._total, len(self.failures))
+                    self.options.enough = bool(self.options.progress(*told))
         for (cell, clients), known in zip(wanted, entries, strict=True):
             if cell.verdict != FAILED:
                 sum_up(cell, known, len(clients))

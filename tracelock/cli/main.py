@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _MODULES: Final = {
     "predict": "shrink", "validate": "documents", "schema": "documents", "attach": "report",
     "completion": "usage.completion", "scenarios": "learning.scenarios", "tour": "learning.tour",
-    "atomic": "asking.atomic", "audit": "asking.audit",
+    "atomic": "asking.atomic", "audit": "asking.audit", "teeth": "asking.teeth",
 }  # fmt: skip
 INTERNAL: Final = 4
 INTERRUPTED: Final = 130  # as a shell says of a command that SIGINT ended

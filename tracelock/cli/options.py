@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
 from tracelock import __version__
+from tracelock.cli.asking.rows import teeth_rows
 from tracelock.cli.usage.examples import closing, statuses, welcome
 from tracelock.cli.usage.parsers import CommandLine, CommandParser, one_of
 from tracelock.cli.usage.values import at_least, named, positive, whole
@@ -346,6 +347,9 @@ def all_commands() -> dict[str, tuple[str, tuple[Option | Either, ...]]]:
             _value("--markdown", "FILE", "write it as Markdown, for documentation, too", WRITE),
             _flag("--no-trace", "write no programs and traces of what went wrong"),
             _JSON,
+        )),
+        "teeth": ("say which locks a test would not miss: each is changed, and the test searched", (
+            *teeth_rows(_value, _flag, _number), _INTERPRETER, _NO_TRACE, _JSON,
         )),
         "atomic": ("say whether another thread can come into the middle of a statement", (
             _value("statement", "STATEMENT",

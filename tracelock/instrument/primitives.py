@@ -20,6 +20,7 @@ from tracelock.instrument.callers import caller, creation_name, synchronising
 from tracelock.instrument.contexts import identity
 from tracelock.instrument.hub import Hub
 from tracelock.instrument.patching import CONTROLLED, guarded, replace
+from tracelock.instrument.rewrite.changing import note_misuse
 from tracelock.instrument.steps import shown
 from tracelock.instrument.worker import Uncontrolled, Worker, here
 from tracelock.ops import (
@@ -291,6 +292,7 @@ class ConditionMethods(Primitive):
             lock.take_back(sum(depths), True)
             raise
         if result.__class__ is not bool:
+            note_misuse()
             raise RuntimeError("cannot wait on un-acquired lock")
         lock.take_back(sum(depths), False)
         return bool(result)
@@ -315,6 +317,7 @@ class ConditionMethods(Primitive):
             Op(NOTIFY, self.number(condition, worker), caller(worker, BODY + 1), n)
         )
         if result.__class__ is not list:
+            note_misuse()
             raise RuntimeError("cannot notify on un-acquired lock")
 
 

@@ -127,6 +127,12 @@ EXAMPLES: Final[dict[str, tuple[CommandExample, ...]]] = {
            "tasks call it, each is cancelled at each await, and a model says what is right",
            slow=True),
     ),
+    "teeth": (
+        _E("tracelock teeth @locked_counter",
+           "does what is checked notice it when the lock is missing?"),
+        _E("tracelock teeth @readers_writers --change removed --json",
+           "without each lock, one at a time, for a script"),
+    ),
     "atomic": (
         _E("tracelock atomic 'd[k] += 1'", "can another thread come into the middle of it?"),
         _E("tracelock atomic 'self.n += 1' --with 'self.n = 0'", "when the other thread does that"),

@@ -16,6 +16,7 @@ from types import CodeType
 from typing import Final
 
 from tracelock.instrument.contexts import identity
+from tracelock.instrument.rewrite.changing import change_of
 from tracelock.interpreter.expressions import Span
 from tracelock.interpreter.instructions import Access, span_at
 from tracelock.interpreter.switches import CodeFlow, look
@@ -131,7 +132,12 @@ def _compiled(
         return None, codes
     try:
         tree = ast.parse(source)
-        left = [compile(source, name, "exec", dont_inherit=True)]
+        change = change_of(name)
+        if change is None:
+            left = [compile(source, name, "exec", dont_inherit=True)]
+        else:
+            change.apply(tree)
+            left = [compile(tree, name, "exec", dont_inherit=True)]
     except (SyntaxError, ValueError):
         return None, codes
     while left:

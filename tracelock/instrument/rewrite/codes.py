@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from tracelock.instrument.contexts import identity
 from tracelock.instrument.rewrite import caching
+from tracelock.instrument.rewrite.changing import change_of, note, with_calls
 from tracelock.instrument.rewrite.sites import Site, Sites, globals_of
 from tracelock.instrument.rewrite.trees import MARK
 
@@ -132,7 +133,7 @@ def compiled(
         passes = getattr(pytest_hook, "config", None)
         passes = passes is not None and passes.getini("enable_assertion_pass_hook")
         more, options = "-pytest", (pytest.__version__, bool(passes))
-    path = caching.path_for(filename, more)
+    path = None if change_of(filename) else caching.path_for(filename, more)
     key = caching.key_of(hashlib.sha256(source).digest(), filename, file, name, *options)
     kept = caching.read(path, key) if path and key else None
     if kept is None:
@@ -154,6 +155,9 @@ def _compile(
     from tracelock.instrument.rewrite.rewriting import rewrite
 
     tree = ast.parse(source, filename)
+    change = change_of(filename)
+    if change is not None:
+        change.apply(tree)
     if pytest_hook is not None:
         from _pytest.assertion.rewrite import rewrite_asserts
 
@@ -162,11 +166,32 @@ def _compile(
         # The compiler says of each mark that a string cannot be called; what it has to say of
         # the source itself it said when the module was first compiled.
         warnings.simplefilter("ignore", SyntaxWarning)
-        plain = compile(tree, filename, "exec", dont_inherit=True)
+        plain = _plain(tree, filename, changed=change is not None)
         sites = Sites()
         objects = rewrite(tree, file, name, sites)
+        if change is not None:
+            tree = with_calls(tree, f"{MARK}{len(objects)}")
+            objects.append(note)
         marked = compile(tree, filename, "exec", dont_inherit=True)
     return caching.KeptCode(plain, marked, objects, sites.all)
+
+
+def _plain(tree: ast.Module, filename: str, *, changed: bool) -> CodeType:
+    if not changed:
+        return compile(tree, filename, "exec", dont_inherit=True)
+    calling = with_calls(tree, f"{MARK}0")
+    return _with_objects(compile(calling, filename, "exec", dont_inherit=True), [note])
+
+
+def changed_code(source: bytes, filename: str) -> CodeType:
+    """The code of a source with its change, not rewritten. Raises SyntaxError where it has one."""
+    tree = ast.parse(source, filename)
+    change = change_of(filename)
+    if change is not None:
+        change.apply(tree)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SyntaxWarning)
+        return _plain(tree, filename, changed=True)
 
 
 def _with_objects(code: CodeType, objects: list[object]) -> CodeType:

@@ -23,6 +23,7 @@ from tracelock.instrument.accesses.by_type import forget
 from tracelock.instrument.accesses.plans import forget_changes
 from tracelock.instrument.contexts import identity, out_of_control
 from tracelock.instrument.live_objects import LiveObjects, every_object, functions_with
+from tracelock.instrument.rewrite.changing import change_of
 from tracelock.instrument.rewrite.codes import (
     Compiled,
     Rewritten,
@@ -240,7 +241,9 @@ class Instrumentation:
             self.notes.append(f"{name}: its source cannot be read ({error.strerror})")
             return None
         self.mortal = self.mortal or b"__del__" in source or b"weakref" in source
-        digest = f"sha256:{hashlib.sha256(source).hexdigest()}"
+        change = change_of(filename)
+        changed = b"" if change is None else change.label.encode()
+        digest = f"sha256:{hashlib.sha256(source + changed).hexdigest()}"
         key = (file, filename, name, digest, pytest_hook is not None)
         known = _compiled.get(key)
         if known is None:
