@@ -64,6 +64,7 @@ INNER: dict[str, set[str]] = {
     "history/models": set(),
     "instrument/accesses": {"rewrite"},
     "instrument/account": {"accesses"},
+    "instrument/databases": {"files"},
     "instrument/files": set(),
     "instrument/gil": {"accesses", "account", "files"},
     "instrument/inputs": {"rewrite"},

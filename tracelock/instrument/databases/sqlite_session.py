@@ -1,0 +1,148 @@
+"""One connection of the ``sqlite3`` module as a session of its databases."""
+
+from __future__ import annotations
+
+import os
+import re
+import sqlite3
+import weakref
+from collections.abc import Callable
+from typing import Any, ClassVar, Final
+from urllib.parse import parse_qsl, unquote
+
+from tracelock.instrument.databases.resource import NOTHING, Databases, DatabaseSession
+from tracelock.instrument.databases.sqlite_native import NATIVE
+from tracelock.instrument.files.access import FILE, paths_of
+from tracelock.instrument.hub import get_ident
+from tracelock.instrument.worker import Uncontrolled, Worker
+
+#: Primary result codes of SQLite: another connection is in the way; in a shared cache, a table.
+BUSY: Final = 5
+LOCKED: Final = 6
+_URI: Final = re.compile(r"file:(?://[^/?#]*)?(?P<path>[^?#]*)(?:\?(?P<query>[^#]*))?(?:#.*)?")
+_DATABASES: Final = "PRAGMA database_list"
+
+
+class SQLiteSession(DatabaseSession):
+    """``thread``: the only one that may use the connection, None for any. ``cursors``: those that
+    there are, which may have a statement that is not at its end."""
+
+    errors: ClassVar[tuple[type[Exception], ...]] = (sqlite3.OperationalError,)
+
+    def __init__(self, registry: Databases, label: str, limit: float, checks: bool) -> None:
+        super().__init__(registry, label, limit)
+        self.thread = get_ident() if checks else None
+        self.cursors: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._connection: Callable[[], Any] = lambda: None
+        self._handle = 0
+        self._number = 0
+
+    def opened(self, connection: sqlite3.Connection, worker: Worker, name: str, uri: bool) -> None:
+        """The real connection is there. ``name``: what it was opened by."""
+        assert NATIVE is not None
+        self._connection = weakref.ref(connection)
+        self._handle = NATIVE.handle(connection)
+        self._number = NATIVE.number()
+        self.listen()
+        with Uncontrolled(worker):
+            found = database_name(worker, name, uri)
+        self.databases = (found,) if found else ()
+        self.whole = _shares_cache(name, uri)
+
+    def listen(self) -> None:
+        """SQLite asks us whether to wait, and never waits itself."""
+        if NATIVE is not None and self._handle:
+            NATIVE.listen(self._handle, self._number)
+
+    def state(self) -> int:
+        if NATIVE is None or not self._handle:
+            return NOTHING
+        return NATIVE.state(self._handle)
+
+    def attempt(self) -> None:
+        if NATIVE is not None:
+            NATIVE.asked[self._number] = False
+
+    def in_the_way(self, error: Exception) -> bool:
+        code = getattr(error, "sqlite_errorcode", None)
+        return isinstance(code, int) and code & 0xFF in (BUSY, LOCKED)
+
+    def would_wait(self) -> bool:
+        return NATIVE is not None and NATIVE.asked.get(self._number, False)
+
+    def closed(self) -> None:
+        """The real connection has been closed."""
+        self._handle = 0
+        if NATIVE is not None:
+            NATIVE.asked.pop(self._number, None)
+
+    def end(self) -> None:
+        connection = self._connection()
+        if connection is None or not self._handle:
+            return
+        for cursor in list(self.cursors):
+            sqlite3.Cursor.close(cursor)
+        self.closed()
+        sqlite3.Connection.close(connection)
+
+    def check_thread(self) -> None:
+        """Raise what the module raises where another thread made the connection."""
+        me = get_ident()
+        if self.thread is not None and self.thread != me:
+            raise sqlite3.ProgrammingError(
+                "SQLite objects created in a thread can only be used in that same thread. The "
+                f"object was created in thread id {self.thread} and this is thread id {me}."
+            )
+
+    def look(self, worker: Worker) -> None:
+        """Which databases there are may have changed: another one was attached."""
+        connection = self._connection()
+        if connection is None or not self._handle:
+            return
+        cursor = sqlite3.Cursor(connection)
+        cursor.row_factory = None
+        rows = cursor.execute(_DATABASES).fetchall()
+        with Uncontrolled(worker):
+            names = [_file_name(worker, path) for _, _, path in rows if path]
+            for _, _, path in rows:
+                if path:
+                    self.registry.copies.keep(os.path.realpath(path))
+        own = self.databases[:1]
+        self.databases = tuple(dict.fromkeys((*own, *names)))
+
+
+def database_name(worker: Worker, name: str, uri: bool) -> str:
+    """The name of a database that is opened by this; "" for one that is of its connection alone.
+    A file is called as it is in a trace of files."""
+    if uri and name.startswith("file:"):
+        found = _URI.fullmatch(name)
+        path = unquote(found["path"]) if found is not None else name
+        options = dict(parse_qsl(found["query"] or "") if found is not None else ())
+        if path in ("", ":memory:") or options.get("mode") == "memory":
+            shared = options.get("cache") == "shared"
+            return f"memory/{path.lstrip('/') or ':memory:'}" if shared else ""
+        return _file_name(worker, path)
+    if name in ("", ":memory:"):
+        return ""
+    return _file_name(worker, name)
+
+
+def database_path(name: str, uri: bool) -> str:
+    """The file of a database, "" where it has none."""
+    if uri and name.startswith("file:"):
+        found = _URI.fullmatch(name)
+        path = unquote(found["path"]) if found is not None else ""
+        options = dict(parse_qsl(found["query"] or "") if found is not None else ())
+        if path in ("", ":memory:") or options.get("mode") == "memory":
+            return ""
+        return os.path.realpath(path)
+    return "" if name in ("", ":memory:") else os.path.realpath(name)
+
+
+def _file_name(worker: Worker, path: str) -> str:
+    return paths_of(worker.hub).label(os.path.realpath(path)).removeprefix(FILE)
+
+
+def _shares_cache(name: str, uri: bool) -> bool:
+    found = _URI.fullmatch(name) if uri else None
+    return found is not None and "cache=shared" in (found["query"] or "")
