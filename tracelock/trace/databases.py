@@ -10,7 +10,8 @@ __all__ = [
     "told",
 ]  # fmt: skip
 
-#: What the names of their variables begin with.
+#: What the names of variables begin with: of a database in memory that several connections have,
+#: of a connection. A database in a file is called as the file.
 DATABASE: Final = "database:"
 CONNECTION: Final = "connection:"
 #: What the name of the right to write ends with, and of what somebody waits for.
@@ -27,7 +28,7 @@ _TOLD: Final = re.compile(
     r"(?P<refused> \(database is locked\))?",
     re.DOTALL,
 )
-_WAITED: Final = re.compile(rf"({DATABASE}.*?){WAITS}#\d+@.*", re.DOTALL)
+_WAITED: Final = re.compile(rf"(.*?){WAITS}#\d+@.*", re.DOTALL)
 
 
 class DatabaseStep(NamedTuple):
@@ -60,8 +61,9 @@ def step_of(value: Any) -> DatabaseStep | None:
 
 
 def database_of(target: str | None) -> str:
-    """The database that an event of this target is about, as it is called; "" for none."""
-    if target is None or not target.startswith(DATABASE):
+    """The variable of the database that the target of an event about one belongs to; "" for the
+    connection's own."""
+    if target is None or target.startswith(CONNECTION):
         return ""
     waited = _WAITED.fullmatch(target)
     return waited[1] if waited is not None else target.removesuffix(WRITE_LOCK)

@@ -1,18 +1,19 @@
 """A database as a shared resource: what its statements are steps on, and how one waits for it.
 
 What happens inside of a transaction is the business of the real library, which runs: here it is
-only decided who comes next. Of a database named ``NAME`` there are two variables. ``database:NAME`` is
-what can be read of it: to begin or to end a read is to read this variable, to commit is to write
-it. ``database:NAME write lock`` is the right to change it, which the changing statements of a
+only decided who comes next. Of a database named ``NAME`` there are two variables. ``NAME`` is what
+can be read of it: to begin or to end a read is to read this variable, to commit is to write it. A
+database in a file has the name of the file, so that whoever looks whether that is there depends on
+who makes it. ``NAME write lock`` is the right to change it, which the changing statements of a
 transaction write, and its end. A connection has a variable too, since what is done by one
 connection comes one after the other, whoever does it.
 
 The library never waits: where it would, it refuses, and the worker waits in virtual time until some
 other connection has let go of something. Then it tries again, which is a step of its own.
 
-This module knows no library. One more (PostgreSQL) is a subclass of `DatabaseSession`, of which it has to
-say how statements touch the database (`Touches`), what it holds (``state``), whether an error means
-that another connection is in the way, and whether the library would wait for it.
+This module knows no library. One more (PostgreSQL) is a subclass of `DatabaseSession`, of which it
+has to say how statements touch the database (`Touches`), what it holds (``state``), whether an
+error means that another connection is in the way, and whether the library would wait for it.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from tracelock.instrument.files.access import touch
 from tracelock.instrument.hub import Hub, Phase
 from tracelock.instrument.worker import Worker, here
 from tracelock.ops import ATOMIC, READ, SET, WAIT, WRITE, ObjectSpec, Op
-from tracelock.trace.databases import CONNECTION, DATABASE, WAITS, WRITE_LOCK, told
+from tracelock.trace.databases import CONNECTION, WAITS, WRITE_LOCK, told
 
 _Result = TypeVar("_Result")
 
@@ -59,8 +60,9 @@ ENDS: Final = {NOTHING: OWN, READING: READS, WRITING: COMMITS}
 
 
 class DatabaseSession:
-    """One connection under control. ``label``: its name; ``databases``: the names of those that it
-    has, none where all is its own; ``limit``: how long a statement waits, in seconds."""
+    """One connection under control. ``label``: its name; ``databases``: the names of the variables
+    of those that it has, none where all is its own; ``limit``: how long a statement waits, in
+    seconds."""
 
     #: The exceptions of the library by which a statement may be refused.
     errors: ClassVar[tuple[type[Exception], ...]] = ()
@@ -145,18 +147,18 @@ class DatabaseSession:
         writes = [CONNECTION + self.label]
         for name in self.databases:
             if self.whole and touches is not OWN:
-                writes.append(DATABASE + name)
+                writes.append(name)
                 continue
             if touches.reads:
-                reads.append(DATABASE + name)
+                reads.append(name)
             if touches.writes:
-                writes.append(DATABASE + name)
+                writes.append(name)
             if touches.locks:
-                writes.append(DATABASE + name + WRITE_LOCK)
+                writes.append(name + WRITE_LOCK)
         for other in others:
             writes.append(CONNECTION + other.label)
             for name in other.databases:
-                writes += [DATABASE + name, DATABASE + name + WRITE_LOCK]
+                writes += [name, name + WRITE_LOCK]
         return touch(worker, at, reads, writes, told(self.label, text))
 
     def _done(
@@ -172,7 +174,7 @@ class DatabaseSession:
     def _wait(self, worker: Worker, at: str, seconds: float) -> bool:
         """Wait until another session has given up something. Whether that came in time."""
         hub, registry = worker.hub, self.registry
-        name = DATABASE + self.databases[0] if self.databases else DATABASE.rstrip(":")
+        name = self.databases[0] if self.databases else "database"
         label = f"{name}{WAITS}#{worker.count(name + WAITS)}@{worker.label}"
         number = hub.number_for(ObjectSpec(label, "flag", value=0))
         registry.waiting[number] = self.databases

@@ -12,9 +12,10 @@ from urllib.parse import parse_qsl, unquote
 
 from tracelock.instrument.databases.resource import NOTHING, Databases, DatabaseSession
 from tracelock.instrument.databases.sqlite_native import NATIVE
-from tracelock.instrument.files.access import FILE, paths_of
+from tracelock.instrument.files.access import paths_of
 from tracelock.instrument.hub import get_ident
 from tracelock.instrument.worker import Uncontrolled, Worker
+from tracelock.trace.databases import DATABASE
 
 #: Primary result codes of SQLite: another connection is in the way; in a shared cache, a table.
 BUSY: Final = 5
@@ -112,15 +113,15 @@ class SQLiteSession(DatabaseSession):
 
 
 def database_name(worker: Worker, name: str, uri: bool) -> str:
-    """The name of a database that is opened by this; "" for one that is of its connection alone.
-    A file is called as it is in a trace of files."""
+    """The name of the database that is opened by this, which is that of its variable; "" for one
+    that is of its connection alone."""
     if uri and name.startswith("file:"):
         found = _URI.fullmatch(name)
         path = unquote(found["path"]) if found is not None else name
         options = dict(parse_qsl(found["query"] or "") if found is not None else ())
         if path in ("", ":memory:") or options.get("mode") == "memory":
             shared = options.get("cache") == "shared"
-            return f"memory/{path.lstrip('/') or ':memory:'}" if shared else ""
+            return f"{DATABASE}{path.lstrip('/') or ':memory:'}" if shared else ""
         return _file_name(worker, path)
     if name in ("", ":memory:"):
         return ""
@@ -140,7 +141,7 @@ def database_path(name: str, uri: bool) -> str:
 
 
 def _file_name(worker: Worker, path: str) -> str:
-    return paths_of(worker.hub).label(os.path.realpath(path)).removeprefix(FILE)
+    return paths_of(worker.hub).label(os.path.realpath(path))
 
 
 def _shares_cache(name: str, uri: bool) -> bool:
