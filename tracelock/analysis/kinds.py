@@ -21,8 +21,8 @@ KINDS: Final[dict[str, str]] = {
     "never-awaited": "a task was started and nobody waited for its end",
     "broken-barrier": "a barrier was given up because somebody ran out of time at it",
     # --- databases
-    "database-locked": "a statement was refused for good because of what another connection holds",
     "open-transaction": "a task awaits in the middle of a transaction",
+    "database-locked": "a statement was refused for good because of what another connection holds",
     "database-lost-update": "what a transaction wrote is overwritten by one that had not read it",
     "write-skew": "two transactions each change what the other has read before",
     "stale-read": "a transaction writes on the ground of what another one has changed since",

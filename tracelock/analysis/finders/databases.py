@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from tracelock.analysis.derived.facts import Facts
+from tracelock.analysis.derived.steps import Steps
 from tracelock.analysis.derived.transactions import Commit, Statement, Transactions, same_rows
 from tracelock.analysis.findings import ERROR, WARNING, Finding
 from tracelock.ops import ACQUIRE, CHECKPOINT, SLEEP, WAIT, WAKE
@@ -139,6 +140,10 @@ def _doing(
         taken = facts.held_at(one.worker, steps.lock_of(lock), seq)
         if taken >= 0:
             return f"waits for {facts.said(lock, after)}, which {name} holds", True, [taken]
+    held = facts.locks.holds[seq] if one.seq in about.waits and 0 <= seq < len(steps) else ()
+    if after < 0 and held and not steps.cooperative:  # time passes when nobody else can go on
+        locks = ", ".join(dict.fromkeys(facts.said(hold.lock) for hold in held))
+        return f"waits too when nobody can go on, and {name} holds {locks}", True, [held[0].taken]
     if after < 0:
         return "has not ended it when the run ends", False, []
     if steps.cooperative and last >= 0:
@@ -148,54 +153,72 @@ def _doing(
 
 # --- left open across an await -----------------------------------------------------------------
 def _open(facts: Facts, about: Transactions) -> list[Finding]:
-    """Transactions during which their task has let others go on."""
+    """Transactions during which their task has let others go on: another one has made a step."""
     steps = facts.steps
     found: list[Finding] = []
     if not steps.cooperative:
         return found
     began: dict[str, Statement] = {}
-    told: set[tuple[str, str]] = set()
-    for one in about.statements:
-        first = began.get(one.connection)
-        if first is not None and first.worker == one.worker:
-            own = steps.by_worker[one.worker]
-            place, until = steps.locals[first.seq], steps.locals[one.seq]
-            awaits = [seq for seq in own[place : until - 1] if steps.kinds[seq] in _SUSPENDS]
-            key = one.connection, first.text
-            if awaits and key not in told:
-                told.add(key)
-                found.append(_left_open(facts, about, first, awaits[0], one))
-        if not (one.holds_read or one.holds_write):
-            began.pop(one.connection, None)
-        elif first is None:
+    left: dict[tuple[str, str], Finding] = {}
+    for one in [*about.statements, None]:
+        for connection, first in list(began.items()):
+            if one is not None and (one.connection != connection or one.refused):
+                continue
+            until = len(steps) if one is None else one.seq
+            during = _other(steps, first, until)
+            if during >= 0 and (connection, first.text) not in left:
+                left[connection, first.text] = _left_open(facts, about, first, during, one)
+            began.pop(connection)
+        if one is None or one.refused or not _is_task(steps, one.worker):
+            continue
+        if one.holds_read or one.holds_write:
             began[one.connection] = one
-    return found
+    return [*left.values()]
+
+
+def _is_task(steps: Steps, worker: int) -> bool:
+    """Whether a worker of a run with a loop is one of its tasks, as far as the trace tells."""
+    own = steps.by_worker[worker]
+    return "/" not in steps.names[worker] or any(steps.kinds[seq] in _SUSPENDS for seq in own)
+
+
+def _other(steps: Steps, first: Statement, until: int) -> int:
+    """The first event of another task of the same connection's databases after ``first``."""
+    return next(
+        (
+            seq for seq in range(first.seq + 1, until)
+            if steps.workers[seq] != first.worker and _is_task(steps, steps.workers[seq])
+        ),
+        -1,
+    )  # fmt: skip
 
 
 def _left_open(
-    facts: Facts, about: Transactions, first: Statement, awaits: int, then: Statement
+    facts: Facts, about: Transactions, first: Statement, during: int, then: Statement | None
 ) -> Finding:
     name = facts.steps.names[first.worker]
+    until = len(facts.steps) if then is None else then.seq
     refused = next(
         (
             one for one in about.statements
-            if one.refused and awaits < one.seq < then.seq and one.connection != first.connection
+            if one.refused and during <= one.seq < until and one.connection != first.connection
         ),
         None,
     )  # fmt: skip
     held = ""
     if refused is not None:
-        held = f" Meanwhile {facts.steps.names[refused.worker]} is refused with " + _cite(
-            facts, refused
-        )
+        held = f" Meanwhile {facts.steps.names[refused.worker]} is refused with "
+        held += f"{_cite(facts, refused)}."
+    ends = "" if then is None else f", before it goes on with {_cite(facts, then)}"
     severity = ERROR if refused is not None and _failed_so(facts) else WARNING
     return facts.finding(
         "open-transaction", severity, f"{name} awaits in the middle of a transaction",
-        f"{name} begins a transaction with {_cite(facts, first)} and lets other tasks go on "
-        f"{facts.cite(awaits)} before it goes on with {_cite(facts, then)}: for as long as that "
-        f"takes, nobody else can write, and a task that waits for the database stops the whole "
-        f"loop.{held}",
-        (first.seq, awaits, -1 if refused is None else refused.seq, then.seq), (first.database,),
+        f"{name} is in a transaction after {_cite(facts, first)}, and awaits: "
+        f"{facts.steps.name(during)} goes on {facts.cite(during)}{ends}. For as long as that takes "
+        "others cannot write, and a task that waits for the database stops the whole loop, so that "
+        f"nobody can end the transaction.{held}",
+        (first.seq, during, -1 if refused is None else refused.seq), (first.database,),
+        (first.worker,), places=[facts.steps.at(first.seq)],
     )  # fmt: skip
 
 

@@ -7,13 +7,16 @@ import os
 import sqlite3
 from typing import Any, Final
 
+from tracelock.instrument.callers import caller
 from tracelock.instrument.databases.resource import databases_of, session_worker
 from tracelock.instrument.databases.sqlite_connections import ControlledConnection, connection_class
 from tracelock.instrument.databases.sqlite_functions import define
 from tracelock.instrument.databases.sqlite_native import NATIVE
 from tracelock.instrument.databases.sqlite_session import SQLiteSession, database_path
+from tracelock.instrument.files.access import PathNames, touch
 from tracelock.instrument.patching import patch
 from tracelock.instrument.worker import Uncontrolled, Worker
+from tracelock.trace.databases import told
 
 #: The parameters that may be given by their place.
 _PLACES: Final = (
@@ -45,6 +48,8 @@ def connect(worker: Worker, real: Any, *args: Any, **kwargs: Any) -> Any:
         path = database_path(name, uri)
         if path:
             registry.copies.keep(path)
+    if path:
+        _open_file(worker, path, label)
     given.pop("database")
     given.update(timeout=0.0, check_same_thread=False, factory=made)
     connection = real(name, **given)
@@ -53,3 +58,17 @@ def connect(worker: Worker, real: Any, *args: Any, **kwargs: Any) -> Any:
     registry.sessions.add(session)
     define(connection, worker)
     return connection
+
+
+def _open_file(worker: Worker, path: str, label: str) -> None:
+    """SQLite opens the file at once, and makes an empty one where there is none: that changes the
+    file and its directory; else it depends on who makes, moves or removes it."""
+    names = PathNames(worker, path, None, True)
+    with Uncontrolled(worker):
+        there = os.path.exists(path)
+    reads = [*names.above, names.listing]
+    if there:
+        touch(worker, caller(worker, 4), reads)
+    else:
+        text = told(label, "connect")
+        touch(worker, caller(worker, 4), names.above, [names.all[-1], names.listing], text)
