@@ -22,6 +22,8 @@ _LIBRARY.sqlite3_busy_handler.argtypes = [ctypes.c_void_p, _HANDLER, ctypes.c_vo
 _LIBRARY.sqlite3_txn_state.argtypes = [ctypes.c_void_p, ctypes.c_char_p]
 #: How long a statement waits, in seconds.
 LIMIT: Final = 5.0
+#: The order of statements is the same without waiting for the disk.
+NO_SYNC: Final = "PRAGMA synchronous = OFF"
 Script = Sequence[str]
 End = tuple[Any, ...]
 
@@ -32,7 +34,7 @@ def make(path: str, setup: Iterable[str]) -> None:
         if os.path.exists(path + end):
             os.unlink(path + end)
     connection = sqlite3.connect(path, isolation_level=None)
-    for statement in setup:
+    for statement in (NO_SYNC, *setup):
         connection.execute(statement)
     connection.close()
 
@@ -60,6 +62,7 @@ class _Worker:
 
     def __post_init__(self) -> None:
         self.handle = ctypes.c_void_p.from_address(id(self.connection) + object.__basicsize__).value
+        self.connection.execute(NO_SYNC)
         self.handler = _HANDLER(self._busy)
         _LIBRARY.sqlite3_busy_handler(self.handle, self.handler, None)
 

@@ -121,8 +121,10 @@ class _WalkBack:
     def judged(self, finding: Finding) -> Finding:
         """A finding that is not the root, with its severity: an error is needed and happened."""
         kind = finding.kind
-        if kind in OUTCOMES[:3] or kind in _OF_DATABASES:
+        if kind in OUTCOMES[:3]:
             return finding
+        if kind in _OF_DATABASES:
+            return replace(finding, severity=WARNING)
         happened = kind not in _POSSIBLE and kind not in _NEVER and self.needed(finding)
         if kind in _WAITS and self.facts.trace.verdict.kind == "failed" and not self._ends(finding):
             happened = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import sqlite3
@@ -21,6 +22,7 @@ from tracelock.trace.databases import DATABASE
 BUSY: Final = 5
 LOCKED: Final = 6
 _URI: Final = re.compile(r"file:(?://[^/?#]*)?(?P<path>[^?#]*)(?:\?(?P<query>[^#]*))?(?:#.*)?")
+_NO_SYNC: Final = "PRAGMA synchronous = OFF"
 _DATABASES: Final = "PRAGMA database_list"
 
 
@@ -49,6 +51,11 @@ class SQLiteSession(DatabaseSession):
             found = database_name(worker, name, uri)
         self.databases = (found,) if found else ()
         self.whole = _shares_cache(name, uri)
+        if found:
+            # nothing of a schedule has to outlive a loss of power, and to wait for the disk is most
+            # of what a commit takes; whoever is shut out now goes without
+            with contextlib.suppress(sqlite3.Error):
+                sqlite3.Cursor(connection).execute(_NO_SYNC)
 
     def listen(self) -> None:
         """SQLite asks us whether to wait, and never waits itself."""
