@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -419,6 +420,31 @@ def test_one_that_is_too_large_is_refused(tmp_path: Path, monkeypatch: pytest.Mo
     before(tmp_path / "data")
     with pytest.raises(UsageError, match=r"let `setup` make a smaller one at a temporary path"):
         explore(programs.add_at_once, setup=lambda: str(tmp_path / "data"), check=None)
+
+
+def test_one_that_another_process_explores_with_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(copies, "TRIES", 1)
+    path = tmp_path / "data"
+    before(path)
+    ready, done = os.pipe(), os.pipe()
+    child = os.fork()
+    if not child:
+        copies.FileCopies().keep(os.path.realpath(path))
+        os.write(ready[1], b"x")
+        os.close(done[1])
+        os.read(done[0], 1)
+        os._exit(0)
+    try:
+        os.read(ready[0], 1)
+        with pytest.raises(UsageError, match=r"at a temporary path of its own"):
+            explore(programs.add_at_once, setup=lambda: str(path), check=None)
+    finally:
+        for end in (*ready, *done):
+            os.close(end)
+        os.waitpid(child, 0)
+    assert explore(programs.add_at_once, setup=lambda: str(path), check=None).verdict == "verified"
 
 
 def test_nothing_is_left_of_control() -> None:

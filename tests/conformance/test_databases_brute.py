@@ -123,7 +123,7 @@ def scripts(draw: st.DrawFn) -> list[list[str]]:
 
 @given(scripts(), st.booleans())
 @settings(
-    max_examples=amount(12, 150), deadline=None, derandomize=True, database=None,
+    max_examples=amount(12, 30), deadline=None, derandomize=True, database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )  # fmt: skip
 def test_random_statements_end_as_every_order(

@@ -119,7 +119,9 @@ def _run(path: str, setup: Script, scripts: Sequence[Script], picks: list[int]) 
     """One order: the first choices are ``picks``, then always the first. Its end, and how many
     there were to choose from each time."""
     make(path, setup)
-    workers = [_Worker(sqlite3.connect(path, 0, isolation_level=None), one) for one in scripts]
+    workers = [
+        _Worker(sqlite3.connect(path, timeout=0, isolation_level=None), one) for one in scripts
+    ]
     for worker in workers:
         worker.over = not worker.script
     now, options_of = 0.0, []

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
-from typing import Final
+import tempfile
+import time
+from typing import Any, Final
 
 from tracelock.errors import UsageError
 
+fcntl: Any = None
+with contextlib.suppress(ImportError):  # Windows has none
+    import fcntl
+
+#: How often it is tried to have a database for this process, and how long is waited in between.
+TRIES: Final = 100
+PAUSE: Final = 0.02
 #: What SQLite keeps beside a database.
 BESIDE: Final = ("", "-journal", "-wal", "-shm")
 #: A database that is larger is not copied, in bytes.
@@ -22,6 +32,7 @@ class FileCopies:
 
     def __init__(self) -> None:
         self._before: dict[str, list[bytes | None]] = {}
+        self._claims = PathClaims()
 
     def keep(self, path: str) -> None:
         """A schedule is about to open this database."""
@@ -34,6 +45,7 @@ class FileCopies:
                 f"same content, and no more than {MOST >> 20} MB are put back after each; let "
                 "`setup` make a smaller one at a temporary path"
             )
+        self._claims.take(path)
         self._before[path] = [_content(path + end) for end in BESIDE]
 
     def put_back(self) -> None:
@@ -43,6 +55,53 @@ class FileCopies:
                 if _content(path + end) != content:
                     _put(path + end, content)
         self._before.clear()
+        self._claims.give_back()
+
+
+class PathClaims:
+    """The databases that this process explores with, so that no other one does so meanwhile: two
+    explorations of one file would each find what the other one has written.
+
+    A claim is a lock on one byte of a file that all explorations of this user have in common; it
+    ends with the process, and is not copied by a fork. Where there are no such locks nothing is
+    claimed. Raises UsageError for a database that another process has for too long.
+    """
+
+    def __init__(self) -> None:
+        self._file: int | None = None
+        self._taken: set[int] = set()
+
+    def take(self, path: str) -> None:
+        """This process explores with the database, until ``give_back``."""
+        place = int.from_bytes(hashlib.sha256(os.fsencode(path)).digest()[:5])
+        if fcntl is None or place in self._taken or not self._open():
+            return
+        for _ in range(TRIES):
+            try:
+                fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place)
+            except OSError:
+                time.sleep(PAUSE)
+            else:
+                self._taken.add(place)
+                return
+        raise UsageError(
+            f"another process explores with the database {path} at the same time, and what each "
+            "writes the other would find: let `setup` make one at a temporary path of its own"
+        )
+
+    def _open(self) -> bool:
+        if self._file is None:
+            name = os.path.join(tempfile.gettempdir(), f"tracelock-databases-{os.getuid()}")
+            with contextlib.suppress(OSError):
+                self._file = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        return self._file is not None
+
+    def give_back(self) -> None:
+        """Nothing is claimed any more."""
+        if self._file is not None and self._taken:
+            os.close(self._file)  # which ends all locks of this process on it
+            self._file = None
+        self._taken.clear()
 
 
 def _content(path: str) -> bytes | None:
