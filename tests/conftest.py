@@ -109,6 +109,7 @@ EXTENDED: dict[str, dict[str, int]] = {
     },
     "conformance/test_databases.py": {
         "test_a_connection_that_threads_share_is_a_shared_object": 0,
+        "test_a_connection_that_lives_on_sees_what_was_put_back": 0,
         "test_a_cursor_that_is_not_at_its_end_keeps_others_from_committing": 0,
         "test_a_database_in_memory_that_connections_share": 0,
         "test_a_statement_waits_as_long_as_its_connection_says_in_virtual_time": 0,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -403,6 +402,40 @@ def test_what_a_schedule_leaves_open_is_closed(tmp_path: Path) -> None:
         assert base.execute("UPDATE account SET n = 9").rowcount == 1
 
 
+def keeper(name: str) -> Iterator[sqlite3.Connection]:
+    """Gives one connection again and again: no schedule puts back where a generator is."""
+    base = sqlite3.connect(name, check_same_thread=False)
+    while True:
+        yield base
+
+
+def test_a_connection_that_lives_on_sees_what_was_put_back(tmp_path: Path) -> None:
+    path = tmp_path / "data"
+    before(path)
+    pool = keeper(str(path))
+
+    def adds(path: str) -> None:
+        with next(pool) as base:
+            base.execute("UPDATE account SET n = n + 1")
+
+    more: dict[str, Any] = {"setup": lambda: str(path), "strategy": "random", "schedules": 6}
+    found = explore(adds, programs.add_at_once, **more)
+    assert found.verdict == "passed" and found.schedules == 6
+    assert "connections that live on" in found.account.not_seen
+    # it goes on as one that was never under control
+    base = next(pool)
+    assert base.execute("SELECT n FROM account").fetchone() == (0,)
+    assert base.execute("PRAGMA busy_timeout").fetchone() == (5_000,)
+    base.close()
+    # a database in memory cannot be put back
+    memory = keeper(":memory:")
+    with pytest.raises(UsageError, match="lives on from one schedule to the next"):
+        explore(
+            lambda path: next(memory).execute("SELECT 1"), programs.add_at_once,
+            programs.add_at_once, **{**more, "check": None},
+        )  # fmt: skip
+
+
 def test_one_that_was_not_there_is_removed(tmp_path: Path) -> None:
     def makes(path: Path) -> None:
         with closing(sqlite3.connect(path)) as base:
@@ -425,25 +458,17 @@ def test_one_that_is_too_large_is_refused(tmp_path: Path, monkeypatch: pytest.Mo
 def test_one_that_another_process_explores_with_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(copies, "TRIES", 1)
     path = tmp_path / "data"
     before(path)
-    ready, done = os.pipe(), os.pipe()
-    child = os.fork()
-    if not child:
-        copies.FileCopies().keep(os.path.realpath(path))
-        os.write(ready[1], b"x")
-        os.close(done[1])
-        os.read(done[0], 1)
-        os._exit(0)
-    try:
-        os.read(ready[0], 1)
+
+    def taken(*_: Any) -> None:
+        raise BlockingIOError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(copies, "TRIES", 1)
+        patched.setattr(copies.fcntl, "lockf", taken)
         with pytest.raises(UsageError, match=r"at a temporary path of its own"):
             explore(programs.add_at_once, setup=lambda: str(path), check=None)
-    finally:
-        for end in (*ready, *done):
-            os.close(end)
-        os.waitpid(child, 0)
     assert explore(programs.add_at_once, setup=lambda: str(path), check=None).verdict == "verified"
 
 

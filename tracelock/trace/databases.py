@@ -19,6 +19,8 @@ WRITE_LOCK: Final = " write lock"
 WAITS: Final = " let go"
 #: The longest text of a statement, in characters.
 LONGEST: Final = 200
+#: A longer value of an event is no statement: a bound against traces from strangers.
+MOST: Final = 1_000
 #: What a connection holds after a statement, in words; the last: it was refused.
 _HOLDS: Final = ("", " (in a read)", " (holds the write lock)")
 _REFUSED: Final = " (database is locked)"
@@ -51,7 +53,9 @@ def told(connection: str, text: str, holds: int = 0, refused: bool = False) -> s
 
 def step_of(value: Any) -> DatabaseStep | None:
     """What ``told`` has said; None where a value is something else."""
-    found = _TOLD.fullmatch(value) if isinstance(value, str) else None
+    if not isinstance(value, str) or len(value) > MOST:
+        return None
+    found = _TOLD.fullmatch(value)
     if found is None:
         return None
     return DatabaseStep(

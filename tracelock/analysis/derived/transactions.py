@@ -28,6 +28,8 @@ _VERB: Final = re.compile(r"\W*(\w+)")
 #: ``SET n = n + 1``: what is written does not depend on what was read before.
 _OF_ITSELF: Final = re.compile(r"[\"`\[]?(\w+)[\"`\]]?\s*=\s*\(*\s*[\"`\[]?\1\b", re.IGNORECASE)
 _PARAMETERS: Final = re.compile(r"(.*?) ([(\[].*[)\]])", re.DOTALL)
+#: Of a worker so many of its last reads are looked through.
+FAR: Final = 1_000
 _ROWS: Final = ("rows of ", "end of ")
 
 
@@ -77,6 +79,10 @@ class Transactions:
         self.waits: dict[int, tuple[int, bool]] = {}
         for seq in range(len(steps)):
             self._look(seq)
+        self._reads: dict[int, list[Statement]] = {}
+        for one in self.statements:
+            if one.reads and not one.refused:
+                self._reads.setdefault(one.worker, []).append(one)
         self._find_commits()
         self._find_waits()
 
@@ -167,9 +173,8 @@ class Transactions:
 
     def read_before(self, worker: int, tables: frozenset[str], seq: int) -> Statement | None:
         """The last statement with which a worker has read of these tables before an event."""
-        for one in reversed(self.statements):
-            fits = one.worker == worker and not one.refused and one.verb in ("select", "with")
-            if one.seq < seq and fits and one.reads & tables and not one.writes:
+        for one in reversed(self._reads.get(worker, ())[-FAR:]):
+            if one.seq < seq and one.reads & tables and not one.writes:
                 return one
         return None
 

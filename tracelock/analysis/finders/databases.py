@@ -24,8 +24,11 @@ _LOCKED: Final = "database is locked"
 _SUSPENDS: Final = frozenset({CHECKPOINT, SLEEP, WAKE})
 _ENDING: Final = frozenset({"commit", "rollback", "end", "close", "release"})
 _IMMEDIATE: Final = "begin the transaction with `BEGIN IMMEDIATE`, which waits for its turn"
-#: Statements of one transaction that are looked at.
-MOST: Final = 200
+#: Of a long trace, so many commits are compared, the last ones; so many changes of each; and so
+#: many statements that were refused are told.
+MOST: Final = 60
+CHANGES: Final = 20
+REFUSED: Final = 50
 
 
 def databases(facts: Facts) -> list[Finding]:
@@ -46,9 +49,7 @@ def _failed_so(facts: Facts) -> bool:
 # --- refused -----------------------------------------------------------------------------------
 def _refused(facts: Facts, about: Transactions) -> list[Finding]:
     found = []
-    for one in about.statements:
-        if not one.refused:
-            continue
+    for one in [one for one in about.statements if one.refused][-REFUSED:]:
         ended, in_vain = about.waits.get(one.seq, (one.seq, True))
         if in_vain:
             found.append(_locked(facts, about, one, ended))
@@ -228,10 +229,11 @@ def _stale(facts: Facts, about: Transactions) -> list[Finding]:
     severity = WARNING
     if facts.trace.verdict.kind == "failed" and not _failed_so(facts):
         severity = ERROR
-    for mine in about.commits:
+    commits = about.commits[-MOST:]
+    for mine in commits:
         one = next(
             (
-                one for write in mine.writes[:MOST] for other in about.commits
+                one for write in mine.writes[:CHANGES] for other in commits
                 if (one := _changed(facts, about, mine, write, other, severity)) is not None
             ),
             None,
@@ -249,7 +251,7 @@ def _changed(
         return None
     if other.database != mine.database or other.worker == mine.worker:
         return None
-    changed = frozenset().union(*(one.writes for one in other.writes))
+    changed = frozenset().union(*(one.writes for one in other.writes[:CHANGES]))
     read = about.read_before(mine.worker, changed, write.seq)
     if read is None or not read.seq < other.seq:
         return None

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import sqlite3
 import tempfile
 import time
+from functools import partial
 from typing import Any, Final
 
 from tracelock.errors import UsageError
@@ -48,14 +50,49 @@ class FileCopies:
         self._claims.take(path)
         self._before[path] = [_content(path + end) for end in BESIDE]
 
-    def put_back(self) -> None:
-        """The schedule is over, and all is closed."""
+    def put_back(self, lasting: set[str]) -> set[str]:
+        """The schedule is over, and nobody holds anything. ``lasting``: of these there are
+        connections, so that SQLite itself has to put them back. Those of them that were not there
+        before, which cannot be: they are removed all the same."""
+        gone = set()
         for path, before in self._before.items():
+            if path in lasting and before[0] is not None:
+                _put_by_library(path, before)
+                continue
+            if path in lasting:
+                gone.add(path)
             for end, content in zip(BESIDE, before, strict=True):
                 if _content(path + end) != content:
                     _put(path + end, content)
         self._before.clear()
         self._claims.give_back()
+        return gone
+
+
+def _put_by_library(path: str, before: list[bytes | None]) -> None:
+    """Put a database back while it is open: by a backup, which its connections notice."""
+    copy = f"{path}.put-back"
+    for end, content in zip(BESIDE[:-1], before, strict=False):
+        _put(copy + end, content)
+    source, target = sqlite3.Connection(copy), sqlite3.Connection(path, timeout=0)
+    try:
+        for one in (source, target):
+            one.execute("PRAGMA synchronous = OFF")
+        source.backup(target, progress=partial(_locked, path))
+    finally:
+        source.close()
+        target.close()
+        for end in BESIDE:
+            _put(copy + end, None)
+
+
+def _locked(path: str, status: int, *_: int) -> None:
+    """A step of the backup was made, or refused: it would be tried again without an end."""
+    if status & 0xFF in (5, 6):  # SQLITE_BUSY, SQLITE_LOCKED
+        raise UsageError(
+            f"{path} cannot be put back after a schedule: a connection that is not under control "
+            "has it; open all of them in `setup` or in workers"
+        )
 
 
 class PathClaims:

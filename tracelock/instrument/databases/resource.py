@@ -22,6 +22,7 @@ import weakref
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, Final, NamedTuple, TypeVar
 
+from tracelock.errors import UsageError
 from tracelock.instrument.callers import caller
 from tracelock.instrument.databases.copies import FileCopies
 from tracelock.instrument.files.access import touch
@@ -32,6 +33,11 @@ from tracelock.trace.databases import CONNECTION, WAITS, WRITE_LOCK, told
 
 _Result = TypeVar("_Result")
 
+#: Why a connection cannot be used in the next schedule.
+LIVES_ON: Final = (
+    "a connection to a database {} lives on from one schedule to the next, which has to begin with "
+    "the same content: let `setup` open it, or make the database before"
+)
 #: What a session holds of its databases.
 NOTHING: Final = 0
 READING: Final = 1
@@ -60,17 +66,23 @@ ENDS: Final = {NOTHING: OWN, READING: READS, WRITING: COMMITS}
 
 
 class DatabaseSession:
-    """One connection under control. ``label``: its name; ``databases``: the names of the variables
-    of those that it has, none where all is its own; ``limit``: how long a statement waits, in
-    seconds."""
+    """One connection under control.
+
+    ``label``: its name, by who uses it first in a schedule. ``databases``: the names of the
+    variables of those that it has, none where all is its own. ``limit``: how long a statement
+    waits, in seconds.
+    """
 
     #: The exceptions of the library by which a statement may be refused.
     errors: ClassVar[tuple[type[Exception], ...]] = ()
 
-    def __init__(self, registry: Databases, label: str, limit: float) -> None:
+    def __init__(self, registry: Databases, limit: float) -> None:
         self.registry = registry
-        self.label = label
+        self.label = ""
         self.limit = limit
+        self.born = registry.schedule
+        self._met = 0  # in which schedule it was used last
+        self.stale = ""  # why it cannot be used in a later schedule
         self.databases: tuple[str, ...] = ()
         self.whole = False  # of its databases it is not known what of them a statement touches
 
@@ -90,9 +102,37 @@ class DatabaseSession:
         """Whether the library would have waited, in the attempt that was refused."""
         raise NotImplementedError
 
-    def end(self) -> None:
-        """The schedule is over: close the connection, whatever it holds."""
+    def resume(self, worker: Worker) -> None:
+        """A schedule uses it for the first time: its files are kept, and it is listened to."""
         raise NotImplementedError
+
+    def end(self) -> set[str]:
+        """The schedule is over: the connection gives up what it holds. The files that it has, if
+        the program still has it; then ``stale`` says why it must not be used any more, if so."""
+        raise NotImplementedError
+
+    def let_go(self) -> None:
+        """Control is over: the connection does by itself what it would have done."""
+        raise NotImplementedError
+
+    def meet(self, worker: Worker) -> None:
+        """A worker uses the connection. Raises UsageError for one that a later schedule than its
+        own cannot have."""
+        hub = worker.hub
+        if self._met == hub.schedule:
+            return
+        self._met = hub.schedule
+        self.label = f"{worker.label}#{worker.count('connection of a database')}"
+        self.registry = databases_of(hub)
+        self.registry.sessions.add(self)
+        if self.born != hub.schedule:
+            if self.stale:
+                raise UsageError(self.stale)
+            worker.doubt(
+                "connections that live on",
+                "they were opened in one schedule and are used in the next ones",
+            )
+        self.resume(worker)
 
     # --- statements ----------------------------------------------------------------------------
     def run(
@@ -104,6 +144,9 @@ class DatabaseSession:
         ``others``: sessions whose databases it changes too. Raises what the library raises, after
         a wait for others where the library would have waited.
         """
+        self.meet(worker)
+        for other in others:
+            other.meet(worker)
         at = caller(worker, 3)
         controller: Any = getattr(worker.hub, "controller", None)
         until: float | None = None
@@ -133,6 +176,7 @@ class DatabaseSession:
     def own(self, worker: Worker, text: str) -> None:
         """The scheduling point before something is asked of the connection itself."""
         if worker.hub.phase is Phase.RUN:
+            self.meet(worker)
             touch(worker, caller(worker, 3), [CONNECTION + self.label])
 
     def _step(
@@ -231,11 +275,19 @@ class Databases:
 
     def end(self) -> None:
         """The schedule is over: no session holds anything, and the files are as they were."""
-        for session in list(self.sessions):
-            session.end()
-        self.sessions.clear()
+        sessions = list(self.sessions)
+        lasting = {session: files for session in sessions if (files := session.end())}
         self.waiting.clear()
-        self.copies.put_back()
+        gone = self.copies.put_back(set().union(*lasting.values()))
+        for session, files in lasting.items():
+            if not gone.isdisjoint(files):
+                session.stale = session.stale or LIVES_ON.format("that the same schedule has made")
+
+    def let_go(self) -> None:
+        """Control is over."""
+        for session in list(self.sessions):
+            session.let_go()
+        self.sessions.clear()
 
 
 def databases_of(hub: Hub) -> Databases:

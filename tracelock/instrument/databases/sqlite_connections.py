@@ -23,6 +23,7 @@ class RefusedBackup(sqlite3.OperationalError):
     """A step of a backup was refused because another connection is in the way."""
 
     sqlite_errorcode = BUSY
+    waits = True
 
 
 class ControlledConnection(sqlite3.Connection):

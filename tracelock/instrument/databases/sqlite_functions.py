@@ -78,3 +78,10 @@ def define(connection: sqlite3.Connection, worker: Worker) -> None:
 
     real(connection, "random", 0, number)
     real(connection, "randomblob", 1, blob)
+
+
+def undefine(connection: sqlite3.Connection) -> None:
+    """Have the connection's functions be SQLite's own again."""
+    names = {**dict.fromkeys(_OF_TIME, -1), **dict.fromkeys(_CURRENT, 0)}
+    for name, count in {**names, "random": 0, "randomblob": 1}.items():
+        sqlite3.Connection.create_function(connection, name, count, None)

@@ -37,6 +37,8 @@ class Native:
         self._state.argtypes = [ctypes.c_void_p, ctypes.c_char_p]
         self._set_handler = self._library.sqlite3_busy_handler
         self._set_handler.argtypes = [ctypes.c_void_p, _HANDLER, ctypes.c_void_p]
+        self._set_timeout = self._library.sqlite3_busy_timeout
+        self._set_timeout.argtypes = [ctypes.c_void_p, ctypes.c_int]
         #: By the number of a connection: whether SQLite has asked whether to wait.
         self.asked: dict[int, bool] = {}
         self._numbers = itertools.count(1)
@@ -73,6 +75,10 @@ class Native:
     def listen(self, handle: int, number: int) -> None:
         """From now on ``asked`` says of this connection whether SQLite would wait."""
         self._set_handler(handle, self._handler, number)
+
+    def wait_itself(self, handle: int, seconds: float) -> None:
+        """From now on SQLite waits so long, and nobody is asked."""
+        self._set_timeout(handle, round(min(seconds * 1e3, 2**31 - 1)))
 
 
 def _found() -> Native | None:

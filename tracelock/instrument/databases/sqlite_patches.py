@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import sqlite3
 from typing import Any, Final
@@ -16,9 +15,9 @@ from tracelock.instrument.databases.sqlite_session import SQLiteSession, databas
 from tracelock.instrument.files.access import PathNames, touch
 from tracelock.instrument.patching import patch
 from tracelock.instrument.worker import Uncontrolled, Worker
-from tracelock.trace.databases import told
 
 #: The parameters that may be given by their place.
+LONGEST: Final = 1e9  # of the time that a statement waits, in seconds
 _PLACES: Final = (
     "database", "timeout", "detect_types", "isolation_level", "check_same_thread", "factory",
     "cached_statements", "uri",
@@ -41,15 +40,14 @@ def connect(worker: Worker, real: Any, *args: Any, **kwargs: Any) -> Any:
     if not isinstance(made, type) or not issubclass(made, ControlledConnection):
         return real(*args, **kwargs)
     registry, uri = databases_of(worker.hub), bool(given.get("uri", False))
-    label = f"{worker.label}#{worker.count('sqlite3.connect')}"
     checks = bool(given.get("check_same_thread", True))
-    session = SQLiteSession(registry, label, max(0.0, limit) if limit < math.inf else limit, checks)
+    session = SQLiteSession(registry, min(max(0.0, limit), LONGEST), checks)
     with Uncontrolled(worker):
         path = database_path(name, uri)
         if path:
             registry.copies.keep(path)
     if path:
-        _open_file(worker, path, label)
+        _open_file(worker, path)
     given.pop("database")
     given.update(timeout=0.0, check_same_thread=False, factory=made)
     connection = real(name, **given)
@@ -60,7 +58,7 @@ def connect(worker: Worker, real: Any, *args: Any, **kwargs: Any) -> Any:
     return connection
 
 
-def _open_file(worker: Worker, path: str, label: str) -> None:
+def _open_file(worker: Worker, path: str) -> None:
     """SQLite opens the file at once, and makes an empty one where there is none: that changes the
     file and its directory; else it depends on who makes, moves or removes it."""
     names = PathNames(worker, path, None, True)
@@ -70,5 +68,5 @@ def _open_file(worker: Worker, path: str, label: str) -> None:
     if there:
         touch(worker, caller(worker, 4), reads)
     else:
-        text = told(label, "connect")
+        text = f"connect of {worker.label}"
         touch(worker, caller(worker, 4), names.above, [names.all[-1], names.listing], text)

@@ -11,7 +11,13 @@ from collections.abc import Callable
 from typing import Any, ClassVar, Final
 from urllib.parse import parse_qsl, unquote
 
-from tracelock.instrument.databases.resource import NOTHING, Databases, DatabaseSession
+from tracelock.instrument.databases.resource import (
+    LIVES_ON,
+    NOTHING,
+    Databases,
+    DatabaseSession,
+)
+from tracelock.instrument.databases.sqlite_functions import undefine
 from tracelock.instrument.databases.sqlite_native import NATIVE
 from tracelock.instrument.files.access import paths_of
 from tracelock.instrument.hub import get_ident
@@ -23,6 +29,7 @@ BUSY: Final = 5
 LOCKED: Final = 6
 _URI: Final = re.compile(r"file:(?://[^/?#]*)?(?P<path>[^?#]*)(?:\?(?P<query>[^#]*))?(?:#.*)?")
 _NO_SYNC: Final = "PRAGMA synchronous = OFF"
+_SYNC: Final = "PRAGMA synchronous = FULL"  # as it is by default
 _DATABASES: Final = "PRAGMA database_list"
 
 
@@ -32,8 +39,9 @@ class SQLiteSession(DatabaseSession):
 
     errors: ClassVar[tuple[type[Exception], ...]] = (sqlite3.OperationalError,)
 
-    def __init__(self, registry: Databases, label: str, limit: float, checks: bool) -> None:
-        super().__init__(registry, label, limit)
+    def __init__(self, registry: Databases, limit: float, checks: bool) -> None:
+        super().__init__(registry, limit)
+        self.files: set[str] = set()
         self.thread = get_ident() if checks else None
         self.cursors: weakref.WeakSet[Any] = weakref.WeakSet()
         self._connection: Callable[[], Any] = lambda: None
@@ -47,6 +55,8 @@ class SQLiteSession(DatabaseSession):
         self._handle = NATIVE.handle(connection)
         self._number = NATIVE.number()
         self.listen()
+        if path := database_path(name, uri):
+            self.files.add(path)
         with Uncontrolled(worker):
             found = database_name(worker, name, uri)
         self.databases = (found,) if found else ()
@@ -72,6 +82,8 @@ class SQLiteSession(DatabaseSession):
             NATIVE.asked[self._number] = False
 
     def in_the_way(self, error: Exception) -> bool:
+        if NATIVE is not None and getattr(error, "waits", False):  # a backup, which always does
+            NATIVE.asked[self._number] = True
         code = getattr(error, "sqlite_errorcode", None)
         return isinstance(code, int) and code & 0xFF in (BUSY, LOCKED)
 
@@ -84,14 +96,39 @@ class SQLiteSession(DatabaseSession):
         if NATIVE is not None:
             NATIVE.asked.pop(self._number, None)
 
-    def end(self) -> None:
+    def resume(self, worker: Worker) -> None:
+        with Uncontrolled(worker):
+            for path in self.files:
+                self.registry.copies.keep(path)
+        self.listen()
+
+    def end(self) -> set[str]:
         connection = self._connection()
         if connection is None or not self._handle:
+            return set()
+        try:
+            for cursor in list(self.cursors):
+                sqlite3.Cursor.close(cursor)
+            sqlite3.Connection.rollback(connection)
+        except sqlite3.Error:
+            self.closed()
+            sqlite3.Connection.close(connection)
+            return set()
+        if not self.files:  # what is in memory goes with its last connection
+            self.stale = LIVES_ON.format("in memory")
+            self.closed()
+            sqlite3.Connection.close(connection)
+        return set(self.files)
+
+    def let_go(self) -> None:
+        connection = self._connection()
+        if NATIVE is None or connection is None or not self._handle:
             return
-        for cursor in list(self.cursors):
-            sqlite3.Cursor.close(cursor)
-        self.closed()
-        sqlite3.Connection.close(connection)
+        NATIVE.wait_itself(self._handle, self.limit)
+        with contextlib.suppress(sqlite3.Error):
+            undefine(connection)
+            if self.files:
+                sqlite3.Cursor(connection).execute(_SYNC)
 
     def check_thread(self) -> None:
         """Raise what the module raises where another thread made the connection."""
@@ -114,6 +151,7 @@ class SQLiteSession(DatabaseSession):
             names = [_file_name(worker, path) for _, _, path in rows if path]
             for _, _, path in rows:
                 if path:
+                    self.files.add(os.path.realpath(path))
                     self.registry.copies.keep(os.path.realpath(path))
         own = self.databases[:1]
         self.databases = tuple(dict.fromkeys((*own, *names)))
