@@ -16,7 +16,7 @@ from tracelock.analysis.derived.steps import Steps
 from tracelock.ops import WAIT, WAKE
 from tracelock.trace.databases import CONNECTION, WAITS, WRITE_LOCK, database_of, step_of
 
-__all__ = ["Commit", "Statement", "Transactions", "same_rows"]
+__all__ = ["Commit", "SqlStatement", "Transactions", "same_rows"]
 
 _NAME: Final = r"(\"[^\"]+\"|`[^`]+`|\[[^\]]+\]|[\w.]+)"
 _READ: Final = re.compile(rf"\b(?:from|join)\s+{_NAME}", re.IGNORECASE)
@@ -33,7 +33,7 @@ FAR: Final = 1_000
 _ROWS: Final = ("rows of ", "end of ")
 
 
-class Statement(NamedTuple):
+class SqlStatement(NamedTuple):
     """One statement. ``holds_read``, ``holds_write``: what its connection holds afterwards."""
 
     seq: int
@@ -63,7 +63,7 @@ class Commit:
     worker: int
     connection: str
     database: str
-    writes: list[Statement] = field(default_factory=list)
+    writes: list[SqlStatement] = field(default_factory=list)
 
 
 class Transactions:
@@ -73,13 +73,13 @@ class Transactions:
 
     def __init__(self, steps: Steps) -> None:
         self.steps = steps
-        self.statements: list[Statement] = []
+        self.statements: list[SqlStatement] = []
         self.commits: list[Commit] = []
         self.names: set[str] = set()
         self.waits: dict[int, tuple[int, bool]] = {}
         for seq in range(len(steps)):
             self._look(seq)
-        self._reads: dict[int, list[Statement]] = {}
+        self._reads: dict[int, list[SqlStatement]] = {}
         for one in self.statements:
             if one.reads and not one.refused:
                 self._reads.setdefault(one.worker, []).append(one)
@@ -110,14 +110,14 @@ class Transactions:
         changing = frozenset() if rows else _tables(_WRITTEN, text)
         looking = _tables(_READ, text) if verb in ("select", "with") else frozenset()
         self.statements.append(
-            Statement(
+            SqlStatement(
                 seq, self.steps.workers[seq], step.connection, database, text, verb, step.reads,
                 step.writes, step.refused, looking, changing,
             )
         )  # fmt: skip
 
     def _find_commits(self) -> None:
-        pending: dict[str, list[Statement]] = {}
+        pending: dict[str, list[SqlStatement]] = {}
         for one in self.statements:
             if one.refused:
                 continue
@@ -154,10 +154,10 @@ class Transactions:
         """Whether a variable or an object belongs to a database or a connection."""
         return target in self.names or target.startswith(CONNECTION) or WAITS + "#" in target
 
-    def holding(self, seq: int, database: str, but: str) -> list[Statement]:
+    def holding(self, seq: int, database: str, but: str) -> list[SqlStatement]:
         """The connections, but that one, that hold something of a database before event ``seq``,
         each by the statement with which it began."""
-        began: dict[str, Statement] = {}
+        began: dict[str, SqlStatement] = {}
         for one in self.statements:
             if one.seq >= seq:
                 break
@@ -171,7 +171,7 @@ class Transactions:
                 began[one.connection] = one
         return sorted(began.values(), key=lambda one: (not one.holds_write, one.seq))
 
-    def read_before(self, worker: int, tables: frozenset[str], seq: int) -> Statement | None:
+    def read_before(self, worker: int, tables: frozenset[str], seq: int) -> SqlStatement | None:
         """The last statement with which a worker has read of these tables before an event."""
         for one in reversed(self._reads.get(worker, ())[-FAR:]):
             if one.seq < seq and one.reads & tables and not one.writes:
@@ -183,7 +183,7 @@ def _tables(pattern: re.Pattern[str], text: str) -> frozenset[str]:
     return frozenset(found.strip('"`[]').lower() for found in pattern.findall(text))
 
 
-def _which(one: Statement) -> tuple[str, tuple[Any, ...]] | None:
+def _which(one: SqlStatement) -> tuple[str, tuple[Any, ...]] | None:
     """Which rows a statement changes, as its condition says; None where that is not known."""
     found = _PARAMETERS.fullmatch(one.text)
     sql, given = (found[1], found[2]) if found is not None else (one.text, "()")
@@ -198,7 +198,7 @@ def _which(one: Statement) -> tuple[str, tuple[Any, ...]] | None:
     return condition[0].strip(), tuple(map(repr, list(values)[-count:] if count else ()))
 
 
-def same_rows(one: Statement, other: Statement) -> bool:
+def same_rows(one: SqlStatement, other: SqlStatement) -> bool:
     """Whether two changing statements may be about the same rows: not if both say which, and say
     so differently."""
     mine, others = _which(one), _which(other)

@@ -12,7 +12,7 @@ from typing import Final
 
 from tracelock.analysis.derived.facts import Facts
 from tracelock.analysis.derived.steps import Steps
-from tracelock.analysis.derived.transactions import Commit, Statement, Transactions, same_rows
+from tracelock.analysis.derived.transactions import Commit, SqlStatement, Transactions, same_rows
 from tracelock.analysis.findings import ERROR, WARNING, Finding
 from tracelock.ops import ACQUIRE, CHECKPOINT, SLEEP, WAIT, WAKE
 
@@ -56,7 +56,7 @@ def _refused(facts: Facts, about: Transactions) -> list[Finding]:
     return found
 
 
-def _locked(facts: Facts, about: Transactions, one: Statement, ended: int) -> Finding:
+def _locked(facts: Facts, about: Transactions, one: SqlStatement, ended: int) -> Finding:
     """``one`` was refused at once, or after a wait that ended with event ``ended``."""
     names, steps = facts.steps.names, facts.steps
     waited = one.seq in about.waits
@@ -122,7 +122,7 @@ def _locked(facts: Facts, about: Transactions, one: Statement, ended: int) -> Fi
 
 
 def _doing(
-    facts: Facts, about: Transactions, holder: Statement, one: Statement, seq: int
+    facts: Facts, about: Transactions, holder: SqlStatement, one: SqlStatement, seq: int
 ) -> tuple[str, bool, list[int]]:
     """What the worker of ``holder`` does when ``one`` gives up at event ``seq``; whether that is
     to wait for the worker of ``one``; the events that say so."""
@@ -159,7 +159,7 @@ def _open(facts: Facts, about: Transactions) -> list[Finding]:
     found: list[Finding] = []
     if not steps.cooperative:
         return found
-    began: dict[str, Statement] = {}
+    began: dict[str, SqlStatement] = {}
     left: dict[tuple[str, str], Finding] = {}
     for one in [*about.statements, None]:
         for connection, first in list(began.items()):
@@ -183,7 +183,7 @@ def _is_task(steps: Steps, worker: int) -> bool:
     return "/" not in steps.names[worker] or any(steps.kinds[seq] in _SUSPENDS for seq in own)
 
 
-def _other(steps: Steps, first: Statement, until: int) -> int:
+def _other(steps: Steps, first: SqlStatement, until: int) -> int:
     """The first event of another task of the same connection's databases after ``first``."""
     return next(
         (
@@ -195,7 +195,7 @@ def _other(steps: Steps, first: Statement, until: int) -> int:
 
 
 def _left_open(
-    facts: Facts, about: Transactions, first: Statement, during: int, then: Statement | None
+    facts: Facts, about: Transactions, first: SqlStatement, during: int, then: SqlStatement | None
 ) -> Finding:
     name = facts.steps.names[first.worker]
     until = len(facts.steps) if then is None else then.seq
@@ -244,7 +244,12 @@ def _stale(facts: Facts, about: Transactions) -> list[Finding]:
 
 
 def _changed(
-    facts: Facts, about: Transactions, mine: Commit, write: Statement, other: Commit, severity: str
+    facts: Facts,
+    about: Transactions,
+    mine: Commit,
+    write: SqlStatement,
+    other: Commit,
+    severity: str,
 ) -> Finding | None:
     """Whether ``other`` has changed what the worker of ``mine`` had read before ``write``."""
     if other.connection == mine.connection or other.seq >= mine.seq:
@@ -293,7 +298,7 @@ def _changed(
 
 def _of(
     facts: Facts, kind: str, severity: str, title: str, text: str, events: Sequence[int],
-    database: str, about: tuple[Statement, Statement],
+    database: str, about: tuple[SqlStatement, SqlStatement],
 ) -> Finding:  # fmt: skip
     return facts.finding(
         kind, severity, title, text, sorted({*events}), (database,),
@@ -304,9 +309,9 @@ def _of(
 
 
 # --- words -------------------------------------------------------------------------------------
-def _short(one: Statement) -> str:
+def _short(one: SqlStatement) -> str:
     return one.text if len(one.text) <= 70 else one.text[:67] + "..."
 
 
-def _cite(facts: Facts, one: Statement) -> str:
+def _cite(facts: Facts, one: SqlStatement) -> str:
     return f"`{_short(one)}` {facts.cite(one.seq)}"

@@ -50,6 +50,9 @@ class ControlledConnection(sqlite3.Connection):
         session = self._tracelock_session
         if session is not None:
             session.check_thread()
+            worker = session_worker()
+            if worker is not None:
+                session.meet(worker)
         asked = sqlite3.Cursor if factory is None else factory
         made = class_below(asked, sqlite3.Cursor, ControlledCursor)
         return super().cursor(made)
@@ -97,7 +100,7 @@ class ControlledConnection(sqlite3.Connection):
         found = self._tracelock_worker()
         session = self._tracelock_session
         real = super().close
-        if found is None or session is None:
+        if found is None or session is None or session.is_closed:
             real()
         else:
             worker, _ = found

@@ -90,6 +90,11 @@ class SQLiteSession(DatabaseSession):
     def would_wait(self) -> bool:
         return NATIVE is not None and NATIVE.asked.get(self._number, False)
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether the real connection has been closed."""
+        return not self._handle
+
     def closed(self) -> None:
         """The real connection has been closed."""
         self._handle = 0
