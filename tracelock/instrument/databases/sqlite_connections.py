@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, Final
 
 from tracelock.instrument.databases.resource import ENDS, NOTHING, READS, session_worker
@@ -99,38 +100,27 @@ class ControlledConnection(sqlite3.Connection):
     def close(self) -> None:
         found = self._tracelock_worker()
         session = self._tracelock_session
-        real = super().close
-        if found is None or session is None or session.is_closed:
-            real()
+        if session is None or session.is_closed:
+            super().close()
+            return
+        close = partial(session.close, super().close)
+        state = session.state()
+        if found is None:
+            close()
+        elif state == NOTHING:
+            session.own(found[0], "close")
+            close()
         else:
-            worker, _ = found
-            state = session.state()
-
-            def close() -> None:
-                real()
-                session.closed()
-
-            if state == NOTHING:
-                session.own(worker, "close")
-                close()
-            else:
-                session.run(worker, "close", ENDS[state], close)
-        if session is not None:
-            session.closed()
+            session.run(found[0], "close", ENDS[state], close)
 
     def __del__(self) -> None:
         session = self._tracelock_session
-        if session is not None and session.state() != NOTHING:
-            worker = session_worker()
-            if worker is not None:
-                state = ENDS[session.state()]
-                real = super().close
-
-                def close() -> None:
-                    real()
-                    session.closed()
-
-                session.run(worker, "close", state, close)
+        if session is None or session.state() == NOTHING:
+            return
+        worker = session_worker()
+        if worker is not None:
+            close = partial(session.close, super().close)
+            session.run(worker, "close", ENDS[session.state()], close)
 
     # --- what is asked of the connection itself ------------------------------------------------
     def _tracelock_asked(self, text: str) -> None:

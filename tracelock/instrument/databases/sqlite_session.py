@@ -8,6 +8,7 @@ import re
 import sqlite3
 import weakref
 from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar, Final
 from urllib.parse import parse_qsl, unquote
 
@@ -95,6 +96,15 @@ class SQLiteSession(DatabaseSession):
         """Whether the real connection has been closed."""
         return not self._handle
 
+    def close(self, real: Callable[[], None]) -> None:
+        """Close the real connection, and what it has: by itself it would hold what it holds until
+        the last cursor dies, and nobody would hear of that."""
+        for cursor in list(self.cursors):
+            with contextlib.suppress(sqlite3.Error):
+                sqlite3.Cursor.close(cursor)
+        real()
+        self.closed()
+
     def closed(self) -> None:
         """The real connection has been closed."""
         self._handle = 0
@@ -116,13 +126,11 @@ class SQLiteSession(DatabaseSession):
                 sqlite3.Cursor.close(cursor)
             sqlite3.Connection.rollback(connection)
         except sqlite3.Error:
-            self.closed()
-            sqlite3.Connection.close(connection)
+            self.close(partial(sqlite3.Connection.close, connection))
             return set()
         if not self.files:  # what is in memory goes with its last connection
             self.stale = LIVES_ON.format("in memory")
-            self.closed()
-            sqlite3.Connection.close(connection)
+            self.close(partial(sqlite3.Connection.close, connection))
         return set(self.files)
 
     def let_go(self) -> None:
