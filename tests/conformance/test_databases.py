@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -234,6 +235,22 @@ def test_each_statement_of_a_script_and_each_transaction_of_many_rows_is_a_step(
     ]  # fmt: skip
     assert mine == every[: len(mine)]
     assert explore(many_calls, lambda path: None, check=None).verdict == "verified"
+
+
+def turns_on_autocommit(path: str) -> None:
+    with closing(sqlite3.connect(path, autocommit=False)) as base:  # type: ignore[call-arg]
+        (n,) = base.execute("SELECT n FROM account").fetchone()
+        base.rollback()
+        base.execute("UPDATE account SET n = ?", (n + 1,))
+        base.autocommit = True
+        assert base.autocommit is True and not base.in_transaction
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="there is none")
+def test_to_turn_on_autocommit_is_a_commit() -> None:
+    found = explore(turns_on_autocommit, turns_on_autocommit, shrink=False)
+    assert found.failed and root(found).kind == "database-lost-update"
+    assert len([one for one in statements(found) if one.endswith(": COMMIT")]) == 2
 
 
 class Named(sqlite3.Connection):

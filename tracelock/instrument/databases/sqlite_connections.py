@@ -207,6 +207,19 @@ class ControlledConnection(sqlite3.Connection):
             worker.doubt(f"sqlite3.Connection.{name}", "what it does is not under control")
 
 
+def _autocommit(real: Any) -> property:
+    """``Connection.autocommit``, from Python 3.12 on: to set it may commit."""
+
+    def fset(self: Any, value: Any) -> None:
+        self._tracelock_ends("COMMIT", lambda: real.__set__(self, value))
+
+    return property(real.__get__, fset)
+
+
+if "autocommit" in vars(sqlite3.Connection):
+    setattr(  # noqa: B010
+        ControlledConnection, "autocommit", _autocommit(vars(sqlite3.Connection)["autocommit"])
+    )
 ControlledConnection.__name__ = ControlledConnection.__qualname__ = sqlite3.Connection.__name__
 
 
