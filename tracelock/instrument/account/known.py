@@ -173,7 +173,7 @@ class Kinds:
 
 
 def _kind(cls: type) -> int:
-    if cls is object or issubclass(cls, _ATOMS):
+    if cls is object or issubclass(cls, _ATOMS) or (_module(cls), cls.__name__) in UNCHANGING:
         return ATOM
     if cls is types.SimpleNamespace:
         return INSTANCE

@@ -35,7 +35,6 @@ from tracelock.instrument.account.known import (
     SHOWING,
     SHOWN,
     SIGNALLING,
-    UNCHANGING,
     WAKING,
     Kinds,
     is_standard,
@@ -380,8 +379,7 @@ class CallRecorder:
 
     def _method(self, caller: KnownCode, owner: object, worker: int, frame: FrameType) -> None:
         kind = OPAQUE if type(owner) is CoroutineType else self._kinds.of(owner)
-        about = type(owner).__module__, type(owner).__name__
-        if kind in (ATOM, GUARDED) or about in UNCHANGING:
+        if kind in (ATOM, GUARDED):
             return
         of = root_of(type(owner).__module__ or "")
         if type(owner).__module__ in OUTSIDE or of in OUTSIDE or is_socket(owner):
