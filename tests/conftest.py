@@ -110,6 +110,23 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_more_values_than_are_tried_are_not_verified": 4,
         "test_on_every_backend": 3,
     },
+    "conformance/test_databases.py": {
+        "test_a_connection_that_threads_share_is_a_shared_object": 0,
+        "test_a_connection_that_lives_on_sees_what_was_put_back": 0,
+        "test_a_cursor_that_is_not_at_its_end_keeps_others_from_committing": 0,
+        "test_a_database_in_memory_that_connections_share": 0,
+        "test_a_statement_waits_as_long_as_its_connection_says_in_virtual_time": 0,
+        "test_classes_of_the_program_are_under_control_too": 0,
+        "test_each_statement_of_a_script_and_each_transaction_of_many_rows_is_a_step": 0,
+        "test_it_is_found_and_named_with_its_statements": 6,
+        "test_to_turn_on_autocommit_is_a_commit": 0,
+        "test_what_is_not_under_control_keeps_verified_away": 2,
+        "test_what_mends_it_is_verified": 5,
+    },
+    "conformance/test_databases_brute.py": {
+        "test_random_statements_end_as_every_order": 0,
+        "test_what_is_known_to_matter_ends_as_every_order": 6,
+    },
     "conformance/test_determinism.py": {
         "test_digests_in_another_process": 0,
     },

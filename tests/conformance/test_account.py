@@ -134,7 +134,7 @@ class Pair:
 
 
 def connects() -> None:
-    connection = sqlite3.connect(":memory:")
+    connection = sqlite3.Connection(":memory:")  # which is not what ``connect`` gives
     connection.execute("select 1")
     connection.close()
 

@@ -16,9 +16,7 @@ import select
 import selectors
 import signal
 import socket
-import sqlite3
 import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -76,19 +74,6 @@ def receives_object() -> None:
     other.close()
 
 
-def waits_for_database() -> None:
-    with tempfile.TemporaryDirectory() as directory:
-        name = f"{directory}/data"
-        one = sqlite3.connect(name, isolation_level=None)
-        other = sqlite3.connect(name, isolation_level=None, timeout=LONG)
-        one.execute("begin exclusive")
-        try:
-            other.execute("begin exclusive")
-        finally:
-            one.close()
-            other.close()
-
-
 def sleeps_in_c() -> None:
     ctypes.CDLL(None).usleep(int(LONG * 1e6))
 
@@ -104,7 +89,6 @@ BLOCKS: dict[str, tuple[Callable[[], Any], str]] = {
     "os.system": (lambda: os.system(f"sleep {LONG}"), "os.system("),
     "os.pipe": (reads_pipe, "os.read(reading, 1)"),
     "multiprocessing.Pipe": (receives_object, "other.recv()"),
-    "sqlite3.connect": (waits_for_database, 'other.execute("begin exclusive")'),
     "signal.sigtimedwait": (
         lambda: signal.sigtimedwait([signal.SIGUSR2], LONG), "signal.sigtimedwait("
     ),
@@ -113,7 +97,7 @@ BLOCKS: dict[str, tuple[Callable[[], Any], str]] = {
 
 
 #: Those of which each stands for others; all of them take a second each.
-SAMPLE = ("os.pipe", "select.select", "sqlite3.connect", "subprocess.run")
+SAMPLE = ("os.pipe", "select.select", "subprocess.run")
 
 
 @pytest.mark.parametrize(

@@ -39,8 +39,8 @@ REPLACED = [row for row in ROWS if row.by is not None]
 
 def test_each_row_has_a_use() -> None:
     uses = {
-        *used.THREADS, *used.FILES, *used.PROCESSES, *used.ALONE, *used.DYING, *loops.ASYNCIO,
-        *loops.ASYNCIO_LOOP, *loops.ANYIO, *loops.TRIO_APART, *loops.OWN_LOOPS,
+        *used.THREADS, *used.FILES, *used.DATABASES, *used.PROCESSES, *used.ALONE, *used.DYING,
+        *loops.ASYNCIO, *loops.ASYNCIO_LOOP, *loops.ANYIO, *loops.TRIO_APART, *loops.OWN_LOOPS,
         *loops.REFUSED, *loops.TRIO, *loops.TRIO_LOOP, *loops.OUTSIDE, *outside.BLOCKS,
         *outside.SAME,
     }  # fmt: skip

@@ -18,6 +18,7 @@ import queue
 import random
 import shutil
 import signal
+import sqlite3
 import sys
 import tempfile
 import threading
@@ -386,6 +387,28 @@ def test_files() -> None:
         assert len(places) == 2, name
     (label,) = set(seen.gave["tempfile._RandomNameSequence.__next__"])
     assert label.endswith("/#1@tempfile__RandomNameSequence___next__")
+
+
+# --- databases -------------------------------------------------------------------------------
+#: Two connections to one database in memory, which workers share.
+SHARED_CACHE = "file:used?mode=memory&cache=shared"
+
+
+def shares() -> None:
+    with contextlib.closing(sqlite3.connect(SHARED_CACHE, uri=True)) as base:
+        base.execute("CREATE TABLE IF NOT EXISTS t (n)")
+
+
+DATABASES: dict[str, Use] = {"sqlite3.connect": shares}
+
+
+def test_databases() -> None:
+    seen = explore_uses(DATABASES, shares, fails=fails)
+    (worker,) = map(worker_name, DATABASES)
+    rows = table("databases")
+    assert DATABASES.keys() == {row.name for row in rows}
+    assert seen.of("sqlite3.connect")
+    assert any(event.target.startswith("database:used") for event in seen.events[worker])
 
 
 # --- processes -------------------------------------------------------------------------------

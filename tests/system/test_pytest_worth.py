@@ -202,7 +202,7 @@ def test_others_are_tried_where_there_may_be_some(pytester: pytest.Pytester) -> 
 
         @pytest.mark.tracelock(schedules=40)
         def test_unseen():
-            sqlite3.connect(":memory:").close()
+            sqlite3.Connection(":memory:").close()  # which is not what ``connect`` gives
 
 
         @pytest.mark.tracelock(schedules=40, clock="adversarial")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,7 +44,18 @@ class Case:
     options: dict[str, Any] = field(default_factory=dict)
 
 
+def sql(text: str) -> str:
+    """What an event says of a statement, as a word of a trace made by hand."""
+    return json.dumps(text).replace(" ", "\\u0020")
+
+
 AB = "v acquire a\nw acquire b\n"
+READ_T = f"v read d -> {sql('v#1: SELECT n FROM t')}\n"
+SET_T = f"w write d = {sql('w#1: UPDATE t SET n = 1')}\n"
+LEAVE_1 = f"v write d = {sql('v#1: UPDATE t SET n = 0 WHERE k = ? (1,)')}\n"
+LEAVE_2 = f"w write d = {sql('w#1: UPDATE t SET n = 0 WHERE k = ? (2,)')}\n"
+OPEN = f"v write d = {sql('v#1: UPDATE t SET n = 1 (holds the write lock)')}\n"
+COMMIT = f"v write d = {sql('v#1: COMMIT')}\n"
 CASES = {
     "deadlock": Case(
         "deadlock", ERROR, AB, (0, 1),
@@ -466,6 +478,42 @@ CASES = {
     "contention": Case(
         "contention", NOTE, "w acquire a\nw release a\nv acquire a waited=1\nv release a", (0, 2),
         "w acquire a\nw release a\nv acquire a\nv release a", words="1 of 2",
+    ),
+    "database-lost-update": Case(
+        "database-lost-update", ERROR,
+        READ_T + SET_T + f"v write d = {sql('v#1: UPDATE t SET n = 1')}", (0, 1, 2),
+        READ_T + SET_T + f"v write d = {sql('v#1: UPDATE t SET n = n + 1')}",
+        failed("finally"), failed("finally"), words="what w has written is lost",
+    ),
+    "database-lost-update-of-a-transaction": Case(
+        "database-lost-update", WARNING,
+        READ_T + SET_T + OPEN + COMMIT, (0, 1, 2, 3),
+        READ_T + SET_T + OPEN + f"v write d = {sql('v#1: ROLLBACK')}",
+    ),
+    "write-skew": Case(
+        "write-skew", ERROR,
+        READ_T + f"w read d -> {sql('w#1: SELECT n FROM t')}\n" + LEAVE_2 + LEAVE_1, (0, 1, 2, 3),
+        f"w read d -> {sql('w#1: SELECT n FROM t')}\n" + LEAVE_2 + READ_T + LEAVE_1,
+        failed("finally"), failed("finally"), words="each of the two is right",
+    ),
+    "stale-read": Case(
+        "stale-read", ERROR,
+        READ_T + f"w write d = {sql('w#1: DELETE FROM t')}\n"
+        f"v write d = {sql('v#1: INSERT INTO u VALUES (1)')}", (0, 1, 2),
+        READ_T + f"v write d = {sql('v#1: INSERT INTO u VALUES (1)')}\n"
+        f"w write d = {sql('w#1: DELETE FROM t')}",
+        failed("finally"), failed("finally"), words="is not so any more",
+    ),
+    "database-locked": Case(
+        "database-locked", ERROR,
+        OPEN + f"w write d = {sql('w#1: UPDATE t SET n = 2 (database is locked)')}", (0, 1),
+        OPEN + COMMIT + f"w write d = {sql('w#1: UPDATE t SET n = 2')}",
+        failed("error", "OperationalError: database is locked", worker=1), Verdict("passed"),
+        words="v holds the write lock by `UPDATE t SET n = 1`",
+    ),
+    "open-transaction": Case(
+        "open-transaction", WARNING, OPEN + "w read x -> 0\n" + COMMIT, (0, 1),
+        OPEN + COMMIT + "w read x -> 0", options={"backend": "asyncio"},
     ),
     "worker-error": Case(
         "worker-error", ERROR, "v read x -> 0 @ s", (0,), "v read x -> 0 @ s",

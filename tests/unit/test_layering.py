@@ -65,6 +65,7 @@ INNER: dict[str, set[str]] = {
     "history/models": set(),
     "instrument/accesses": {"rewrite"},
     "instrument/account": {"accesses"},
+    "instrument/databases": {"files"},
     "instrument/files": set(),
     "instrument/gil": {"accesses", "account", "files", "rewrite"},
     "instrument/inputs": {"rewrite"},

@@ -18,6 +18,7 @@ from tracelock.analysis.derived.switches import (
 from tracelock.analysis.derived.usage import LockUse
 from tracelock.analysis.finders.atomicity import atomicity
 from tracelock.analysis.finders.cleared import cleared
+from tracelock.analysis.finders.databases import databases
 from tracelock.analysis.finders.guards import guards, held_while_waiting, useless
 from tracelock.analysis.finders.interference import interference
 from tracelock.analysis.finders.leaving import left_by_exception, never_awaited, swallowed
@@ -114,12 +115,23 @@ def analyze(trace: Trace) -> Analysis:
     facts = Facts(trace)
     findings = [one for find in FINDERS for one in find(facts)]
     findings += order_violations_of(facts, findings)
+    findings = _without_databases(facts, findings) + databases(facts)
     findings = _once(facts, _without_covered(facts, findings))
     findings += outcome(facts, explained=bool(findings))
     if trace.events.extras:
         findings = _with_switches(trace, findings)
     told = [_in_words(facts, one) for one in ranked(facts, findings, suspects(facts))]
     return Analysis(trace, tuple(told), facts.usage.summary)
+
+
+def _without_databases(facts: Facts, findings: list[Finding]) -> list[Finding]:
+    """Without those that are about nothing but variables of databases, which keep locks of their
+    own: what is wrong there is told by ``databases``."""
+    about = facts.transactions
+    if not about.statements:
+        return findings
+    own = about.is_of_database
+    return [one for one in findings if not one.targets or not all(map(own, one.targets))]
 
 
 def _without_covered(facts: Facts, findings: Sequence[Finding]) -> list[Finding]:

@@ -20,6 +20,12 @@ KINDS: Final[dict[str, str]] = {
     "swallowed-cancellation": "a task was cancelled, and went on as if it had not been",
     "never-awaited": "a task was started and nobody waited for its end",
     "broken-barrier": "a barrier was given up because somebody ran out of time at it",
+    # --- databases
+    "open-transaction": "a task awaits in the middle of a transaction",
+    "database-locked": "a statement was refused for good because of what another connection holds",
+    "database-lost-update": "what a transaction wrote is overwritten by one that had not read it",
+    "write-skew": "two transactions each change what the other has read before",
+    "stale-read": "a transaction writes on the ground of what another one has changed since",
     # --- shared variables
     "lost-update": "between a worker's read and its write another writes, and that is overwritten",
     "check-then-act": "what a worker checked may have changed by the time it acts on it",
@@ -64,6 +70,12 @@ CURES: Final[dict[str, str]] = {
     "swallowed-cancellation": "raise `CancelledError` again after the clean-up",
     "never-awaited": "await the task before its result is needed",
     "broken-barrier": "make the number of parties that of the workers that come",
+    "database-locked": "begin transactions that write with `BEGIN IMMEDIATE`, and end them soon",
+    "open-transaction": "end the transaction before the `await`, or read and write after it",
+    "database-lost-update": "read and write in one transaction that begins with `BEGIN "
+    "IMMEDIATE`, or let the statement compute (`SET n = n + 1`)",
+    "write-skew": "read and write in one transaction that begins with `BEGIN IMMEDIATE`",
+    "stale-read": "read and write in one transaction that begins with `BEGIN IMMEDIATE`",
     "lost-update": "hold one lock from the read to the write",
     "check-then-act": "hold one lock from the check to what relies on it",
     "atomicity-violation": "take the same lock at every access",

@@ -40,6 +40,11 @@ PENALTY: Final[dict[str, int]] = {
     "data-race": 6, "inconsistent-locks": 8, "starvation": 8, "unfair-handover": 9,
     "missing-signal": 14, "crash": 12,
 }  # fmt: skip
+#: Kinds of databases, whose content no event shows: what they tell of has happened, and a check
+#: that fails looks at it by statements of its own.
+_OF_DATABASES: Final = frozenset({
+    "database-locked", "database-lost-update", "write-skew", "stale-read", "open-transaction",
+})  # fmt: skip
 #: Kinds of which no trace says that they happened: they are errors as the root only.
 _POSSIBLE: Final = frozenset({"data-race", "inconsistent-locks", "order-violation", "interference"})
 #: Kinds that are wrong whoever comes in between: how near they are to the failure counts.
@@ -118,6 +123,8 @@ class _WalkBack:
         kind = finding.kind
         if kind in OUTCOMES[:3]:
             return finding
+        if kind in _OF_DATABASES:
+            return replace(finding, severity=WARNING)
         happened = kind not in _POSSIBLE and kind not in _NEVER and self.needed(finding)
         if kind in _WAITS and self.facts.trace.verdict.kind == "failed" and not self._ends(finding):
             happened = False
@@ -130,6 +137,8 @@ class _WalkBack:
         kind = finding.kind
         if kind in ENDINGS and finding.severity == ERROR and self._ends(finding):
             return 0, 0, order(finding)
+        if kind in _OF_DATABASES and finding.severity == ERROR:
+            return 1, 0, order(finding)
         if kind not in PENALTY or not self.needed(finding):
             return (3 if kind in OUTCOMES else 4), 0, order(finding)
         met = [self.distance[seq] for seq in finding.events if seq in self.distance]

@@ -249,7 +249,7 @@ class Runner:
         """
         guide = Guide(picks)
         controller = self.run(guide, lambda _: True)
-        if guide.lost >= 0:
+        if guide.lost >= 0 or not hasattr(controller, "log"):  # none began: a worker is stuck
             return None
         return self.executed(controller, guide.picks)
 

@@ -184,7 +184,7 @@ class PythonBackend:
             if not controller.begin():
                 return
             self.kept.put_back()
-            self._schedule(controller)
+            self.hub.through(self._schedule, controller)
             controller.scheduler.end(len(controller.log))
             if done(controller) or controller.limit in (INTERRUPTED, TIME_UP):
                 return

@@ -121,6 +121,7 @@ class Hub:
         self.fork_copies: set[str] = set()
         self.stall = 5.0
         self.paths: Any = None  # see ``files.access``
+        self.databases: Any = None  # see ``databases.resource``
         #: What records the calls of this schedule, if it is recorded; asked as one begins.
         self.recorder: Any = None
         self.account: Any = None
@@ -217,6 +218,14 @@ class Hub:
         if self.invariants is not None:
             self.invariants.begin()
         controller.sync()
+
+    def through(self, schedule: Callable[[Any], None], controller: Any) -> None:
+        """Run one schedule; then what it has changed outside of the process is put back."""
+        try:
+            schedule(controller)
+        finally:
+            if self.databases is not None:
+                self.databases.end()
 
     def enter(self, number: int, worker: Worker) -> None:
         """``worker`` is one of this schedule from now on."""

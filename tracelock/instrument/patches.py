@@ -46,6 +46,7 @@ GROUPS: Final[dict[str, PatchGroup]] = {
     "time": PatchGroup(("clock", "chance")),
     "exits": PatchGroup(("exits",)),
     "files": PatchGroup(("files.patches", "files.objects", "files.locks", "files.access")),
+    "databases": PatchGroup(("databases.sqlite_patches",), "sqlite3"),
     "processes": PatchGroup(
         (
             "processes.dying", "processes.forking", "processes.starting", "processes.memory",
@@ -61,7 +62,7 @@ GROUPS: Final[dict[str, PatchGroup]] = {
     "outside": PatchGroup(("outside",)),
 }  # fmt: skip
 #: Those that are applied whatever backend runs the code.
-COMMON: Final = ("threads", "time", "exits", "files", "processes")
+COMMON: Final = ("threads", "time", "exits", "files", "databases", "processes")
 #: Those of loops: any program may start one of its own.
 LOOPING: Final = ("own_loops", "own_trio", "asyncio", "anyio", "trio")
 #: What loops do stays under control also where their modules are instrumented.
@@ -117,6 +118,7 @@ class Patches:
         late = LateLibraries(libraries, self._late)
         sys.meta_path.insert(0, late)
         self._changes.then(lambda: sys.meta_path.remove(late))
+        self._changes.then(lambda: self.hub.databases and self.hub.databases.let_go())
         set_abilities(True)
         self._changes.then(lambda: set_abilities(False))
         self._changes.then(hear_breakpoints(self.hub))

@@ -106,7 +106,7 @@ class Explored:
     @property
     def line(self) -> str:
         """Of real code: ``verified: 412 interleavings of 3 threads, 2 locks, 7 shared variables;
-        not looked into: sqlite3``."""
+        not looked into: socket``."""
         number = self.executions or self.schedules
         seen = "" if self.account is None else f" of {self.account.line}"
         every = "all " if self.whole else ""

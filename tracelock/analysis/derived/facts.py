@@ -16,6 +16,7 @@ from tracelock.analysis.derived.locksets import Locksets
 from tracelock.analysis.derived.must import must_edges
 from tracelock.analysis.derived.spoken import spoken
 from tracelock.analysis.derived.steps import Steps
+from tracelock.analysis.derived.transactions import Transactions
 from tracelock.analysis.derived.usage import Usage
 from tracelock.analysis.findings import Finding, Pairs
 from tracelock.ops import WRITE
@@ -173,6 +174,11 @@ class Facts:
     def usage(self) -> Usage:
         """Who had each lock when."""
         return Usage(self.steps, self.locks)
+
+    @cached_property
+    def transactions(self) -> Transactions:
+        """The statements on databases."""
+        return Transactions(self.steps)
 
     @cached_property
     def flags(self) -> dict[str, str]:

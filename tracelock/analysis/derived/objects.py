@@ -28,6 +28,7 @@ from tracelock.ops import (
     WAKE,
 )
 from tracelock.trace import MISSING, Trace
+from tracelock.trace.databases import WAITS
 
 __all__ = ["KINDS", "MUTEXES", "SEMAPHORES", "ObjectInfo", "by_kind", "objects_of"]
 
@@ -143,7 +144,10 @@ def _infer(columns: Columns, objects: dict[str, ObjectInfo]) -> None:
             used[shape.target].add(kind)
     for name, kinds in used.items():
         word = re.split("[#@]", name)[0].rpartition(".")[2].lower()
-        if word in _NAMED and kinds <= _OPERATIONS[_NAMED[word]]:
+        if f"{WAITS}#" in name:  # a wait for a database, which gives no lock up
+            what = "event"
+            named.add(name)
+        elif word in _NAMED and kinds <= _OPERATIONS[_NAMED[word]]:
             what = _NAMED[word]
             named.add(name)
         elif NOTIFY in kinds:

@@ -91,6 +91,8 @@ SETTING_IN_C: Final = {
 }  # fmt: skip
 #: Why nothing is proved where a worker does that.
 OF_ALL: Final = "it holds for the whole process, which no access is that is seen"
+#: Types of these whose objects never change.
+UNCHANGING: Final = frozenset({("sqlite3", "Row")})
 #: Functions by which handlers of signals come to run, whenever the interpreter gets to it.
 SIGNALLING: Final = frozenset(
     {
@@ -171,7 +173,7 @@ class Kinds:
 
 
 def _kind(cls: type) -> int:
-    if cls is object or issubclass(cls, _ATOMS):
+    if cls is object or issubclass(cls, _ATOMS) or (_module(cls), cls.__name__) in UNCHANGING:
         return ATOM
     if cls is types.SimpleNamespace:
         return INSTANCE

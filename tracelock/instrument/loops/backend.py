@@ -191,7 +191,7 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
                     self._more = False
                     break
                 self.kept.put_back()
-                self._schedule(controller)
+                self.hub.through(self._schedule, controller)
                 controller.scheduler.end(controller.unrecorded or len(controller.log))
                 over = self.bounds.why()
                 if over:
