@@ -42,3 +42,37 @@ def test_which_field_it_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(cores, "_STAT", stat)
     assert cores._current({7, 39}) == 39
     assert cores._current({7, 8}) == 7
+
+
+@pytest.fixture
+def policy() -> Iterator[int]:
+    before = os.sched_getscheduler(0)
+    if before not in (os.SCHED_OTHER, os.SCHED_BATCH):
+        pytest.skip("this process is scheduled by a policy of its own")
+    yield before
+    os.sched_setscheduler(0, before, os.sched_param(0))
+
+
+def test_who_is_woken_waits_and_all_is_as_it_was_afterwards(policy: int) -> None:
+    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    with cores.one_core():
+        assert os.sched_getscheduler(0) == os.SCHED_BATCH
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER
+
+
+def test_a_policy_that_somebody_has_chosen_stays(policy: int) -> None:
+    os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    with cores.one_core():
+        assert os.sched_getscheduler(0) == os.SCHED_BATCH
+    assert os.sched_getscheduler(0) == os.SCHED_BATCH
+
+
+def test_a_sandbox_that_lets_nobody_choose(monkeypatch: pytest.MonkeyPatch, policy: int) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "sched_setscheduler", refuse)
+    with cores.one_core():
+        pass
+    monkeypatch.undo()
+    assert os.sched_getscheduler(0) == policy
