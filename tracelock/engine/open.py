@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from tracelock.engine.controller import Controller
+from tracelock.engine.plain_steps import PlainSteps
 from tracelock.engine.state import ALWAYS
 from tracelock.engine.verdicts import spinning
 from tracelock.errors import LimitReached
@@ -115,7 +116,7 @@ class OpenLayout(Layout):
         return list(self._places)
 
 
-class OpenController(Controller):
+class OpenController(PlainSteps):
     """A controller on an :class:`OpenLayout`.
 
     ``essential``: the workers that a schedule waits for. When they have ended so has the schedule,
@@ -209,6 +210,8 @@ class OpenController(Controller):
         return make_model(self.rules, self.layout.objects[number], self.models)
 
     def next(self) -> int:
+        if self.plain and self.essential and not (self.timers or self.loops or self.before):
+            return self._plain_step()
         if not self.essential and not self._inside():
             self.ending = bool(self.loops and self.lingering)
             self.ending = self.ending and not self.lingering.isdisjoint(self._options())
@@ -333,9 +336,13 @@ class OpenController(Controller):
                 self.active.remove(worker)
 
     def replace(self, result: Value) -> None:
-        Controller.replace(self, result)
+        self.result = result
+        log = self.log
+        worker, kind, op, seen, options, now = log[-1]
+        if seen is not result:
+            log[-1] = (worker, kind, op, result, options, now)
         if self.replaced is not None:
-            self.replaced(self.log[-1][1], result)
+            self.replaced(kind, result)
 
     def _options(self) -> list[int]:
         gate = self.gate

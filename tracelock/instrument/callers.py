@@ -53,6 +53,8 @@ _files: dict[tuple[str, str], str] = {}
 _paths: dict[str, str] = {}
 _digests: dict[tuple[str, int, int], str] = {}
 _places: dict[tuple[int, int], tuple[CodeType, str | None]] = {}
+#: The same by instruction, of which the line is found slowly.
+_reached: dict[tuple[int, int], tuple[CodeType, str | None]] = {}
 #: What an object is, and where it was created -> its name without a number.
 _labels: dict[tuple[str, str], str] = {}
 #: Arguments of these classes are shown.
@@ -81,6 +83,7 @@ def clear() -> None:
     """Forget all places: other modules may be instrumented now, and another file have the name of
     one that was there before."""
     _places.clear()
+    _reached.clear()
     _files.clear()
     _spans.clear()
     functions.clear()
@@ -181,12 +184,13 @@ def _find(frame: FrameType | None) -> tuple[str, FrameType | None]:
     """The first place that is the user's, from ``frame`` outwards, and its frame."""
     spare: FrameType | None = None
     while frame is not None:
-        code, line = frame.f_code, frame.f_lineno
+        code = frame.f_code
         # by identity, since to hash a code object is to hash all that is in it; it is kept beside
         # the answer so that its address stays its own
-        known = _places.get((identity(code), line))
+        key = (identity(code), frame.f_lasti)
+        known = _reached.get(key)
         if known is None:
-            known = _places[identity(code), line] = (code, _place(code, line, frame))
+            known = _reached[key] = (code, place_of(frame))
         if known[1] is not None:
             return known[1], frame
         if spare is None and not code.co_filename.startswith(_HERE):
@@ -308,11 +312,15 @@ def header_hints(events: Events, workers: Iterable[str]) -> dict[str, Any]:
 
 def hold(obj: Any, variable: str) -> None:
     """A variable has an object of synchronisation: people call this so."""
-    attributes = namespace_of(obj)
-    if type(attributes) is dict:
-        name = attributes.get("_tracelock_name")
+    name: Any = None
+    for cls, slot in name_slots:
+        if issubclass(type(obj), cls):
+            name = slot(obj)
+            break
     else:
-        name = next((slot(obj) for cls, slot in name_slots if issubclass(type(obj), cls)), None)
+        attributes = namespace_of(obj)
+        if type(attributes) is dict:
+            name = attributes.get("_tracelock_name")
     if type(name) is str:
         held[name, variable] = None
 

@@ -60,6 +60,9 @@ class Phase:
     UNWIND: Final = 4
 
 
+RUN: Final = Phase.RUN
+
+
 class ScheduleOver(BaseException):
     """Unwinds a worker that is in the middle of its code when its schedule is over."""
 

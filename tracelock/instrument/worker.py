@@ -9,8 +9,10 @@ from typing import Any, Final
 
 from tracelock.instrument.accesses.noticing import Noticing
 from tracelock.instrument.callers import outside_of_library
+from tracelock.instrument.contexts import identity
 from tracelock.instrument.hub import (
     DIGITS,
+    RUN,
     Hub,
     Phase,
     ScheduleOver,
@@ -100,7 +102,7 @@ class Worker(Noticing):
             hub.names.let_die(self.fresh)
         elif self.fresh:
             hub.names.let_go(self.fresh)
-        if hub.phase is not Phase.RUN:
+        if hub.phase is not RUN:
             if hub.phase is Phase.UNWIND:
                 raise ScheduleOver
         elif hub.collections:
@@ -178,7 +180,7 @@ class Worker(Noticing):
         """A read or write of an attribute of ``obj`` (None: of its contents) comes next."""
         hub = self.hub
         names = hub.names
-        if self.uncontrolled or hub.phase is not Phase.RUN:
+        if self.uncontrolled or hub.phase is not RUN:
             if hub.phase is Phase.UNWIND and not self.uncontrolled:
                 hub.cut(self)
             if hub.phase is Phase.SETUP:
@@ -189,23 +191,28 @@ class Worker(Noticing):
             names.let_die(self.fresh)
             if APART and value is not None:
                 give(value)
-        variable = names.variable(obj, name, self)
+        known = names.objects.get(identity(obj))
+        variable = None if known is None else known.parts.get(name)
+        if variable is None:
+            variable = names.variable(obj, name, self)
         if names.unsure:
             names.guarded(variable, self)
         self.last = variable
         self.answered = False
         reads: Sequence[Variable] = ()
-        if kind == WRITE and name is not None and names.whole:
-            names.added(obj, name, self)
-        if kind == WRITE and name is None and type(value) not in PLAIN:
-            reads = names.contents(value, self)
+        if kind == WRITE:
+            if name is None:
+                if type(value) not in PLAIN:
+                    reads = names.contents(value, self)
+            elif names.whole:
+                names.added(obj, name, self)
         if also:
             reads = [*reads, *names.others(also, variable, self)]
         if not variable.shared:
             if hub.collections:
                 self.collect(site.at)
             names.used(variable, self.number, kind)
-            if kind == WRITE and value is not None:
+            if kind == WRITE and type(value) not in PLAIN:
                 names.name_contents(variable, value, self)
             if not reads:
                 return
@@ -220,41 +227,18 @@ class Worker(Noticing):
         sized = name is None and type(obj) in SIZED
         if kind != READ:
             op = Op(WRITE, variable.number, site.at, shown(value), remark=by)
-            if value is not None:
+            if type(value) not in PLAIN:
                 names.name_contents(variable, value, self)
         elif sized or by:  # which differ from one read here to the next
             op = Op(READ, variable.number, site.at, remark=by)
         else:
-            op = variable.reads.get(site) or Op(READ, variable.number, site.at)
-            variable.reads[site] = op
+            known_op = variable.reads.get(site)
+            if known_op is None:
+                known_op = variable.reads[site] = Op(READ, variable.number, site.at)
+            op = known_op
         self.step(op)
         if sized:
             op.expect = len(obj)  # type: ignore[arg-type]
-
-    def _learning(self) -> bool:
-        """Whether accesses count now."""
-        if self.uncontrolled or self.hub.phase is not Phase.RUN:
-            if self.hub.phase is Phase.UNWIND and not self.uncontrolled:
-                self.hub.cut(self)
-            self.last = None
-            return False
-        if self.hub.names.mortal:
-            self.hub.names.let_die(self.fresh)
-        return True
-
-    def shares(self, objects: Iterable[object]) -> bool:
-        """Whether others use one of these, whose contents are written next."""
-        if not self._learning():
-            return False
-        found = False
-        for one in objects:
-            variable = self.hub.names.variable(one, None, self)
-            self.hub.names.guarded(variable, self)
-            if variable.shared:
-                found = True
-            else:
-                self.hub.names.used(variable, self.number, WRITE)
-        return found
 
     def together(
         self, reads: Iterable[tuple[object, str | None]],
@@ -310,10 +294,6 @@ class Worker(Noticing):
             self.hub.names.name_contents(variable, value, self)
         if variable.shared and self.hub.phase is Phase.RUN and not self.uncontrolled:
             self.hub.controller.replace(shown(value))
-
-    def used_by_name(self, label: str, kind: int) -> None:
-        """A variable with a name of its own (a path, shared memory) was used, and is not shared."""
-        self.hub.names.used_by_name(label, self.number, kind)
 
     def lock(self, raw: object) -> object:
         """The controlled lock for a real one that was created before control began."""

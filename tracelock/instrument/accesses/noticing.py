@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tracelock.instrument.contexts import identity
 from tracelock.instrument.hub import Hub, Phase
 from tracelock.instrument.naming import WHOLE
-from tracelock.ops import READ
+from tracelock.ops import READ, WRITE
 
 if TYPE_CHECKING:
     from tracelock.instrument.worker import Worker
@@ -20,6 +20,7 @@ class Noticing:
     hub: Hub
     uncontrolled: int
     number: int
+    fresh: list[Any]
 
     __slots__ = ()
 
@@ -81,3 +82,32 @@ class Noticing:
         """A weak reference was created."""
         if not self.uncontrolled and self.hub.phase in (Phase.SETUP, Phase.RUN):
             self.hub.names.mortals.created(reference, self._me if self.running else None)
+
+    def _learning(self) -> bool:
+        """Whether accesses count now."""
+        if self.uncontrolled or self.hub.phase is not Phase.RUN:
+            if self.hub.phase is Phase.UNWIND and not self.uncontrolled:
+                self.hub.cut(self._me)
+            self._me.last = None
+            return False
+        if self.hub.names.mortal:
+            self.hub.names.let_die(self.fresh)
+        return True
+
+    def shares(self, objects: Iterable[object]) -> bool:
+        """Whether others use one of these, whose contents are written next."""
+        if not self._learning():
+            return False
+        found = False
+        for one in objects:
+            variable = self.hub.names.variable(one, None, self._me)
+            self.hub.names.guarded(variable, self._me)
+            if variable.shared:
+                found = True
+            else:
+                self.hub.names.used(variable, self.number, WRITE)
+        return found
+
+    def used_by_name(self, label: str, kind: int) -> None:
+        """A variable with a name of its own (a path, shared memory) was used, and is not shared."""
+        self.hub.names.used_by_name(label, self.number, kind)
