@@ -111,6 +111,10 @@ class OpenLayout(Layout):
         self.workers.extend(WorkerSpec("", "", 0, 1, manual=True) for _ in range(more))
         object.__setattr__(self, "short", False)
 
+    def close(self) -> None:
+        """No further schedule follows."""
+        object.__setattr__(self, "widen", None)
+
     def known(self) -> list[str]:
         """The names of all workers that there have been, by number."""
         return list(self._places)

@@ -211,7 +211,8 @@ def search(
 
     try:
         with rounds_until(end, TIME_UP):
-            runner.run(tape, done)
+            ended = runner.run(tape, done)
+        ended.scheduler = Scheduler()  # it leads back to the controller, and there is no more
     except Interrupted:
         found.stopped = "interrupted"
     except TimeUp:

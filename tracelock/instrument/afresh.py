@@ -34,6 +34,7 @@ _SEED: Final = 1_700_000_000
 _FIRST: Final = random.Random(_SEED).random()
 #: What ``random.seed`` does with a number, in C.
 _seed: Final = _random.Random.seed
+_FourWords: Final = ctypes.c_uint32 * 4
 
 
 def _place(generator: Any) -> Any:
@@ -41,7 +42,7 @@ def _place(generator: Any) -> Any:
     changes with each number, the others where it begins anew, and with another seed (but for the
     very first). CPython has them side by side.
     """
-    return (ctypes.c_uint32 * 4).from_address(id(generator) + object.__basicsize__)
+    return _FourWords.from_address(id(generator) + object.__basicsize__)
 
 
 def _place_is_seen() -> bool:

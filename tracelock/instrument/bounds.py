@@ -23,6 +23,10 @@ LATE: Final = 0.25
 HURRY: Final = 0.5
 
 
+def _nothing(why: str) -> None:
+    """There is no schedule any more that could be ended."""
+
+
 class Bounds:
     """The bounds of one exploration. A context manager, in whose thread Ctrl-C is noted.
 
@@ -49,6 +53,7 @@ class Bounds:
         if self.handles and signal.getsignal(signal.SIGINT) == self._noted:
             signal.signal(signal.SIGINT, self._before)
         self.handles = False
+        self._stop = _nothing
 
     def _noted(self, number: int, frame: FrameType | None) -> None:
         error, self._raises = self._raises, None

@@ -36,6 +36,9 @@ get_ident: Final = _thread.get_ident
 contexts: Final[dict[int, Any]] = _contexts
 #: What the names of threads may differ in that are numbered as they are created.
 DIGITS: Final = re.compile("[0-9]+")
+#: What a hub has that leads back to it: without these all of an exploration dies with the last
+#: reference to it, and no collection is needed, of which the next exploration might see the waste.
+_CIRCLES: Final = ("account", "controller", "invariants", "pool", "stand_in", "take_in")
 _schedules: Final = itertools.count(1)
 #: What follows the name of an object that is left from an earlier schedule.
 EARLIER: Final = " of an earlier schedule"
@@ -158,6 +161,12 @@ class Hub:
         self.workers.clear()
         self.batons.clear()
         self.main = None
+        self.layout.close()
+        self.names.mortals.close()
+        if self.account is not None:
+            self.account.close()
+        for name in _CIRCLES:
+            vars(self).pop(name, None)
 
     def _clear(self) -> None:
         """Forget the previous schedule."""

@@ -49,6 +49,11 @@ class Mortals:
         self._watched.clear()
         self._early.clear()
 
+    def close(self) -> None:
+        """Control is over."""
+        self.begin()
+        del self.names
+
     # --- looks -------------------------------------------------------------------------------
     def created(self, reference: ref[Any], worker: Worker | None) -> None:
         """A weak reference was made by a worker, or by ``setup`` (None), which names nothing."""

@@ -116,8 +116,8 @@ class Patches:
         self._put_in(table(*self.groups, loaded=True), live)
         libraries = {GROUPS[name].library for name in self.groups} - {"", *sys.modules}
         late = LateLibraries(libraries, self._late)
+        self._changes.then(late.close)
         sys.meta_path.insert(0, late)
-        self._changes.then(lambda: sys.meta_path.remove(late))
         self._changes.then(lambda: self.hub.databases and self.hub.databases.let_go())
         set_abilities(True)
         self._changes.then(lambda: set_abilities(False))

@@ -47,7 +47,7 @@ class Worker(Noticing):
 
     __slots__ = (
         "__weakref__", "answered", "baton", "collecting", "counts", "daemon", "error", "fresh",
-        "hub", "ident", "importing", "label", "last", "launcher", "number", "own_thread", "thread",
+        "hub", "ident", "importing", "label", "last", "launcher", "number", "own_thread",
         "uncontrolled",
     )  # fmt: skip
 
@@ -69,7 +69,6 @@ class Worker(Noticing):
         self.counts: dict[Any, Any] = {}
         self.fresh: list[Any] = []  # containers that it has met and that may be gone already
         self.ident = 0
-        self.thread: Any = None
         self.error: BaseException | None = None
         self.own_thread = True  # a task has not
 

@@ -50,6 +50,12 @@ class AccountKeeper:
         """Packages written in C, ``ctypes`` and the like, that workers were seen to use."""
         return [] if self._recorder is None else sorted(self._recorder.in_c.found)
 
+    def close(self) -> None:
+        """Control is over: there is nothing more to record."""
+        if self._recorder is not None:
+            del self._recorder.profile, self._recorder.looked
+            self._recorder = None
+
     def restart(self) -> None:
         """Begin anew: more is looked into than was so far."""
         self.account.forget()

@@ -90,7 +90,8 @@ class Profile:
             return 0
 
         self._told = _Function(told)
-        self._address = ctypes.cast(self._told, ctypes.c_void_p)
+        # ``cast`` would keep the function in a circle with itself
+        self._address = ctypes.c_void_p(ctypes.c_void_p.from_buffer(self._told).value)
 
     def on(self) -> None:
         """Begin on this thread."""

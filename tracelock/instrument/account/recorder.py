@@ -193,11 +193,12 @@ class CallRecorder:
 
     def watch(self, run: Callable[[], object]) -> None:
         """Run ``run``, and record what it calls on this thread."""
-        self.profile.on()
+        profile = self.profile  # as long as it is on
+        profile.on()
         try:
             run()
         finally:
-            self.profile.off()
+            profile.off()
 
     def ended(self, ident: int) -> bool:
         """A thread is to be ended from outside: whether it ends by itself, here or when a call

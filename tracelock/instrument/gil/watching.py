@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from _thread import allocate_lock, get_ident, start_new_thread
 from collections.abc import Callable
+from functools import cached_property
 from types import CodeType, FrameType, FunctionType
 from typing import Any, Final
 
@@ -61,12 +62,16 @@ class FrameWatch:
     def __init__(self) -> None:
         #: Whether all there was could be told.
         self.unseen: dict[str, str] = {}
-        self.profile = Profile(self.told, self.unseen)
         self._held: Any = None  # what the thread waits for that keeps this ready
+
+    @cached_property
+    def profile(self) -> Profile:
+        """What tells it, made where it is first wanted."""
+        return Profile(self.told, self.unseen)
 
     @property
     def whole(self) -> bool:
-        return self.profile.usable and not self.unseen
+        return Profile.usable and not self.unseen
 
     def hold(self) -> None:
         """Let threads be watched, and rest from it, at little cost: from 3.12 on all code is made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from importlib.abc import Loader
 from importlib.machinery import ModuleSpec
@@ -27,6 +28,11 @@ class LateLibraries(RewritingFinder):
             return None
         self.names.discard(name)
         return super().find_spec(name, path, target)
+
+    def close(self) -> None:
+        """No longer stand among the finders. It is its own rewriter: so it dies at once."""
+        sys.meta_path.remove(self)
+        del self._rewriter
 
     def wanted(self, name: str, path: str | None) -> bool:
         return True

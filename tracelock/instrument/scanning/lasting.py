@@ -45,6 +45,7 @@ class LastingObjects:
         self._caches: list[_Known] = []
         self._locals: list[_Known] = []
         self._special: list[_Known] = []
+        self._young = 0, 0  # classes and objects that are new since the last look
         #: By the identity of their globals.
         self._functions: dict[int, list[_Known]] = {}
         #: Classes of objects to which there can be no weak references, with the identities of
@@ -66,8 +67,17 @@ class LastingObjects:
             except TypeError:
                 self._take_rigid(obj)
         self._instances[:0] = instances
+        classes, objects = self._young
+        self._young = classes + len(live.classes), objects + len(instances)
         if self._functions:
             self._take_functions(live.functions)
+
+    def _drop_young(self) -> None:
+        """Of what has come into being since the last look but one, those that are gone: what was
+        there for one exploration alone. Of what is older the next ``give_all`` tells."""
+        for known, young in zip((self._classes, self._instances), self._young, strict=True):
+            known[:young] = [each for each in known[:young] if each() is not None]
+        self._young = 0, 0
 
     def _take_rigid(self, obj: Any) -> None:
         """An object to which there can be no weak reference: a number, text or tuple with a class,
@@ -99,6 +109,7 @@ class LastingObjects:
     def give(self, live: LiveObjects) -> None:
         """Put those that there were before into ``live``, which is new, and take that in: caches,
         thread-local objects, locks and the like."""
+        self._drop_young()
         caches, locals_, special = map(_alive, (self._caches, self._locals, self._special))
         self.take(live)
         live.caches += caches

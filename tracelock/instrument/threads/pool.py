@@ -70,7 +70,6 @@ class PooledThread:
         if self.once and self.thread.name != "tracelock":
             self._start()
         self.thread.name = worker.label
-        worker.thread = self.thread
         self.job = job
         self.wake.release()
 

@@ -42,7 +42,6 @@ def thread_start(worker: Worker, real: Any, self: Any) -> None:
     run = self.run
     child = worker.thread_of(number, self)
     child.daemon = self.daemon or _idles(self)
-    child.thread = self
     self._tracelock = (hub.schedule, child)
     place = caller(worker)
     lives.begins(worker, place)

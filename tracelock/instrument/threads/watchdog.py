@@ -109,7 +109,7 @@ class Watchdog:
     def __exit__(self, *exc: object) -> None:
         _set(self._over)
         self._thread.join()
-        del self._thread, self._over
+        del self._thread, self._over, self.progress  # which leads back to who watches
 
     def _watch(self) -> None:
         seen: int | None = None
