@@ -13,6 +13,7 @@ import ctypes
 import functools
 import gc
 import itertools
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter
 from types import CellType, FunctionType
@@ -23,7 +24,7 @@ from tracelock.instrument.contexts import class_names, identity
 from tracelock.instrument.live_objects import LiveObjects
 from tracelock.instrument.live_objects import is_foreign as _foreign
 from tracelock.instrument.patching import MISSING, Patch, declared
-from tracelock.instrument.rewrite.sites import all_loaded, globals_of, loaded
+from tracelock.instrument.rewrite.sites import globals_of, loaded
 
 #: Modules whose own names stay: they are how threads come to be and end, or are ours.
 EXEMPT: Final = frozenset({
@@ -101,15 +102,15 @@ def replace_names(
     by = {identity(row.what): row.by for row in rows}
     wanted = frozenset(by)
     known = live.originals(rows)
+    left = ours()
     if known is not None:
-        left = ours()
         for slot in known.slots:
             if identity(slot.names) not in left:
                 _in_names(changes, slot.names, by, (slot.name,))
         live = known.live()
     holding = _replace(changes, by, live)
     # the names of a class are set through the class
-    left_alone = {*ours(), *map(identity, gc.get_referents(*holding))}
+    left_alone = {*left, *map(identity, gc.get_referents(*holding))}
     for names in _holding(live.dicts, wanted, _referents):
         if _holds(names, wanted) and identity(names) not in left_alone:
             _in_names(changes, names, by)
@@ -232,9 +233,11 @@ def give_back(
 def ours() -> dict[int, Any]:
     """What holds the originals for us: it is known by identity, and left alone. It is looked for
     again when there are other modules of ours, or more rows; until then it is kept."""
+    names = [name for name in list(sys.modules) if name.startswith("tracelock")]
+    names = [name for name in names if name == "tracelock" or name[9] == "."]
     modules = [
-        (name, module) for name, module in all_loaded()
-        if name in EXEMPT or name == "tracelock" or name.startswith("tracelock.")
+        (name, module) for name in (*sorted(EXEMPT), *names)
+        if (module := loaded(name)) is not None
     ]  # fmt: skip
     of = [identity(module) for _, module in modules], sum(map(len, declared.values()))
     if of != _found.of:

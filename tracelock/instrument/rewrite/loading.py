@@ -34,7 +34,6 @@ from tracelock.instrument.rewrite.codes import (
 from tracelock.instrument.rewrite.importing import RewritingFinder
 from tracelock.instrument.rewrite.sites import (
     Sites,
-    all_loaded,
     globals_of,
     loaded,
     source_path,
@@ -88,11 +87,25 @@ class Instrumentation:
 
     def covers(self, name: str) -> bool:
         """Whether the module ``name`` is one of those asked for, or below one."""
+        whole, below = self._whole()
+        return name in whole or (name.startswith(below) and not never(name))
+
+    def _whole(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The modules asked for, and how the names of those below them begin."""
         whole, below = self._asked
         if len(whole) != len(self.modules) + len(self.standard):  # others since
             whole = (*self.modules, *self.standard)
             self._asked = whole, below = whole, tuple(f"{each}." for each in whole)
-        return name in whole or (name.startswith(below) and not never(name))
+        return whole, below
+
+    def covered(self) -> list[tuple[str, ModuleType]]:
+        """The modules of which ``covers`` is true that there are, and their names."""
+        whole, below = self._whole()
+        names = [
+            name for name in list(sys.modules)
+            if name in whole or (name.startswith(below) and not never(name))
+        ]  # fmt: skip
+        return [(name, module) for name in names if (module := loaded(name)) is not None]
 
     def looked(self, name: str, filename: str) -> bool:
         """Whether the code of a module, in a file of this name, is looked into: not what a module
@@ -113,7 +126,7 @@ class Instrumentation:
             return
         self._finder = RewritingFinder(self)
         sys.meta_path.insert(0, self._finder)
-        found = [(name, module) for name, module in all_loaded() if self.covers(name)]
+        found = self.covered()
         # __main__ may have been imported a second time under its own name: one file, two modules.
         self.rewrite_loaded(found, live.functions_of if live else None)
 
@@ -309,7 +322,7 @@ class Sources(Instrumentation):
             except ImportError as error:
                 raise UsageError(f"instrument: {name} cannot be imported: {error}") from error
         callers.shown.update(self.modules)
-        self.standard = used_by(module for name, module in all_loaded() if self.covers(name))
+        self.standard = used_by(module for _, module in self.covered())
 
     def close(self) -> None:
         """Undo everything. Safe to call twice."""
