@@ -191,6 +191,8 @@ class Hub:
         self.at_exit: list[tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]] = []
         self.collected = 0  # garbage collections so far
         self.imports: Any = None
+        #: What gives the threads back to themselves that workers have started.
+        self.started: list[Callable[[], object]] = []
         #: Locks that were free when this schedule first used them: so they are when it has ended.
         self.to_free: list[Any] = []
         # --- of processes: the names of objects that they share, and of those that a process has
@@ -341,8 +343,11 @@ class Hub:
                 if not self.main.acquire(timeout=LESS if stuck else PATIENCE):
                     stuck.append(worker)
         if not stuck:
+            for give_back in self.started:
+                give_back()
             for lock in self.to_free:
                 lock.free()
+        self.started.clear()
         self.to_free.clear()
         self.phase = Phase.IDLE
         return stuck

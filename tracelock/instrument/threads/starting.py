@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from tracelock.errors import TracelockError
@@ -39,14 +40,24 @@ def thread_start(worker: Worker, real: Any, self: Any) -> None:
     if _idles(self):
         hub.controller.lingering.add(number)
     worker.do(Op(SPAWN, number, caller(worker)))
-    run = self.run
+    run, own = self.run, vars(self).get("run")
     child = worker.thread_of(number, self)
     child.daemon = self.daemon or _idles(self)
     self._tracelock = (hub.schedule, child)
     place = caller(worker)
     lives.begins(worker, place)
     self.run = lambda: child.live(lambda: _run(self, run, hub, child, place))
+    hub.started.append(partial(_give_back, self, own))
     worker.launch_thread(child, self, real)
+
+
+def _give_back(thread: Any, own: Any) -> None:
+    """The schedule is over: a thread has the ``run`` again that it had itself, and dies with the
+    last reference to it."""
+    if own is None:
+        vars(thread).pop("run", None)
+    else:
+        thread.run = own
 
 
 def _run(thread: Any, run: Callable[[], object], hub: Hub, worker: Worker, place: str) -> None:
