@@ -10,7 +10,10 @@ from __future__ import annotations
 
 from _thread import get_ident
 from _weakref import ref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from operator import attrgetter
+from sys import getrefcount
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.instrument.contexts import contexts, identity
@@ -28,6 +31,19 @@ BY_READ: Final = " dies after "
 _look: Final = ref.__call__
 #: Callbacks of weak references by which a library keeps its own accounts.
 UNTOLD: Final[list[Any]] = []
+
+
+_OURS: Final = 2  # what ``getrefcount`` says of an object that only an attribute has
+_kept_of: Final = attrgetter("keep")
+#: The same of one that was got from there in C.
+_LONE: Final = next(map(getrefcount, map(_kept_of, [SimpleNamespace(keep=[])])))
+
+
+def lone(known: Sequence[Any]) -> Sequence[Any]:
+    """Those of which nobody has what they ``keep`` but themselves."""
+    if _LONE not in map(getrefcount, map(_kept_of, known)):
+        return ()  # nearly always, at each access: so no step of Python's is made for each
+    return [one for one in known if getrefcount(one.keep) <= _OURS]
 
 
 class Mortals:

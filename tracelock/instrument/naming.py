@@ -22,7 +22,6 @@ from array import array
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from sys import getrefcount
 from types import FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -31,7 +30,7 @@ from tracelock.instrument import callers
 from tracelock.instrument.accesses import places
 from tracelock.instrument.accesses.places import namespace_of
 from tracelock.instrument.contexts import identity
-from tracelock.instrument.mortality import Mortals
+from tracelock.instrument.mortality import Mortals, lone
 from tracelock.instrument.threads.owning import APART, count_together
 from tracelock.objects import VARIABLE
 from tracelock.ops import READ, WRITE, ObjectSpec
@@ -45,7 +44,6 @@ MOST: Final = 2_000
 SETUP: Final = "setup"  # the worker that ``setup`` runs as
 #: Of the containers that a worker has met last, so many may be gone before the schedule is over.
 _FRESH: Final = 8
-_OURS: Final = 2  # what ``getrefcount`` says of an object that only an attribute has
 #: Of those that may be gone, so many are looked at in one step.
 _AT_ONCE: Final = 128
 _LATE: Final = (
@@ -114,14 +112,14 @@ class ObjectNames:
         self._kept: list[NamedObject] = []
         self._pending: list[Variable] = []
         self.waiting = 0  # so many of them were there as the schedule began
-        self._schedule = 0
+        self.schedule = 0
         self._counts: dict[str, int] = {}
         self._listings: dict[str, tuple[int, int, int]] = {}
         self.mortals = Mortals(self)
 
     def begin(self) -> None:
         """A schedule begins: of the previous one only the variables are kept."""
-        self._schedule += 1
+        self.schedule += 1
         self.objects = {}
         self._kept = []
         self._counts = {}
@@ -214,7 +212,7 @@ class ObjectNames:
 
     def let_go(self, fresh: list[NamedObject]) -> None:
         """Let go of those that nobody has but us: what they contain dies with them."""
-        for known in [known for known in fresh if getrefcount(known.keep) <= _OURS]:
+        for known in lone(fresh):
             if known in fresh:  # a finalizer may have come here too
                 fresh.remove(known)
                 self.objects.pop(identity(known.keep), None)
@@ -224,6 +222,8 @@ class ObjectNames:
         """Let go of all that nobody has but us, and of what only that had. Of very many, some at a
         time are looked at: what dies late then proves nothing."""
         kept = self._kept
+        if not fresh and not kept:
+            return
         if len(kept) > _AT_ONCE:
             part, self._kept = kept[:_AT_ONCE], kept[_AT_ONCE:]
             before = len(part)
@@ -322,8 +322,8 @@ class ObjectNames:
 
     def used(self, variable: Variable, worker: int, kind: int) -> None:
         """A variable that is not shared was used: does that make it so, from the next schedule?"""
-        if variable.stamp != self._schedule:
-            variable.stamp = self._schedule
+        if variable.stamp != self.schedule:
+            variable.stamp = self.schedule
             variable.users = variable.writers = 0
         bit = 1 << worker
         variable.users |= bit
@@ -352,13 +352,13 @@ class ObjectNames:
             self.used(variable, worker, kind)
             return
         stamp, readers, writers = self._listings.get(label, (0, 0, 0))
-        if stamp != self._schedule:
+        if stamp != self.schedule:
             readers = writers = 0
         if kind == WRITE:
             writers |= 1 << worker
         else:
             readers |= 1 << worker
-        self._listings[label] = (self._schedule, readers, writers)
+        self._listings[label] = (self.schedule, readers, writers)
         if readers and writers and (readers | writers) & ((readers | writers) - 1):
             for one in range((readers | writers).bit_length()):
                 if (readers | writers) >> one & 1:

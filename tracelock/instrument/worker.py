@@ -210,7 +210,10 @@ class Worker(Noticing):
         if not variable.shared:
             if hub.collections:
                 self.collect(site.at)
-            names.used(variable, self.number, kind)
+            bit = 1 << self.number
+            known_by = variable.writers if kind == WRITE else variable.users
+            if not known_by & bit or variable.stamp != names.schedule:  # else it is known
+                names.used(variable, self.number, kind)
             if kind == WRITE and type(value) not in PLAIN:
                 names.name_contents(variable, value, self)
             if not reads:
