@@ -74,7 +74,7 @@ def _uses(names: Any, address: int) -> tuple[int, int]:
     for variable in known.parts.values() if known is not None else ():
         if variable.shared:
             return _EVERYBODY, _EVERYBODY
-        if variable.stamp == names._schedule:
+        if variable.stamp == names.schedule:
             users |= variable.users
             writers |= variable.writers
     return writers, users

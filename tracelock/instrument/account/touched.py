@@ -68,6 +68,6 @@ class TouchedObjects:
         for variable in known.parts.values() if known is not None else ():
             if variable.shared:
                 return _EVERYBODY
-            if variable.stamp == names._schedule:
+            if variable.stamp == names.schedule:
                 users |= variable.users
         return users
