@@ -11,9 +11,7 @@ from __future__ import annotations
 from _thread import get_ident
 from _weakref import ref
 from collections.abc import Callable, Sequence
-from operator import attrgetter
 from sys import getrefcount
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.instrument.contexts import contexts, identity
@@ -31,19 +29,16 @@ BY_READ: Final = " dies after "
 _look: Final = ref.__call__
 #: Callbacks of weak references by which a library keeps its own accounts.
 UNTOLD: Final[list[Any]] = []
+OURS: Final = 2  # what ``getrefcount`` says of an object that only an attribute has
 
 
-_OURS: Final = 2  # what ``getrefcount`` says of an object that only an attribute has
-_kept_of: Final = attrgetter("keep")
-#: The same of one that was got from there in C.
-_LONE: Final = next(map(getrefcount, map(_kept_of, [SimpleNamespace(keep=[])])))
-
-
-def lone(known: Sequence[Any]) -> Sequence[Any]:
-    """Those of which nobody has what they ``keep`` but themselves."""
-    if _LONE not in map(getrefcount, map(_kept_of, known)):
-        return ()  # nearly always, at each access: so no step of Python's is made for each
-    return [one for one in known if getrefcount(one.keep) <= _OURS]
+def all_held(*named: Sequence[Any]) -> bool:
+    """Whether somebody else has what these ``keep``: nearly always, and asked at each access."""
+    for some in named:
+        for known in some:
+            if getrefcount(known.keep) <= OURS:
+                return False
+    return True
 
 
 class Mortals:

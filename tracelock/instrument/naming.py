@@ -22,6 +22,7 @@ from array import array
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from sys import getrefcount
 from types import FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -30,7 +31,7 @@ from tracelock.instrument import callers
 from tracelock.instrument.accesses import places
 from tracelock.instrument.accesses.places import namespace_of
 from tracelock.instrument.contexts import identity
-from tracelock.instrument.mortality import Mortals, lone
+from tracelock.instrument.mortality import OURS, Mortals, all_held
 from tracelock.instrument.threads.owning import APART, count_together
 from tracelock.objects import VARIABLE
 from tracelock.ops import READ, WRITE, ObjectSpec
@@ -212,7 +213,7 @@ class ObjectNames:
 
     def let_go(self, fresh: list[NamedObject]) -> None:
         """Let go of those that nobody has but us: what they contain dies with them."""
-        for known in lone(fresh):
+        for known in [known for known in fresh if getrefcount(known.keep) <= OURS]:
             if known in fresh:  # a finalizer may have come here too
                 fresh.remove(known)
                 self.objects.pop(identity(known.keep), None)
@@ -222,8 +223,6 @@ class ObjectNames:
         """Let go of all that nobody has but us, and of what only that had. Of very many, some at a
         time are looked at: what dies late then proves nothing."""
         kept = self._kept
-        if not fresh and not kept:
-            return
         if len(kept) > _AT_ONCE:
             part, self._kept = kept[:_AT_ONCE], kept[_AT_ONCE:]
             before = len(part)
@@ -235,7 +234,7 @@ class ObjectNames:
                 )
             self._kept += part
             kept = []
-        while True:
+        while not all_held(fresh, kept):
             before = len(fresh) + len(kept)
             self.let_go(fresh)
             self.let_go(kept)
