@@ -130,6 +130,9 @@ EXTENDED: dict[str, dict[str, int]] = {
     "conformance/test_determinism.py": {
         "test_digests_in_another_process": 0,
     },
+    "conformance/test_dies_at_once.py": {
+        "test_nothing_is_left_for_a_collection": 2,
+    },
     "conformance/test_dpor.py": {
         "test_generated_scenarios_of_tasks": 6,
         "test_generated_scenarios_on_threads": 6,
@@ -267,6 +270,9 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_ends_of_the_process": 50,
         "test_files": 0,
         "test_processes": 0,
+    },
+    "conformance/test_plain_steps.py": {
+        "test_they_are_the_steps_of_the_controller": 2,
     },
     "conformance/test_predict.py": {
         "test_the_library": 6,
