@@ -77,6 +77,7 @@ class Host(ABC):
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+        self.searched = None  # it leads back to here
 
     @abstractmethod
     def close(self) -> None:

@@ -180,7 +180,6 @@ class PythonHost(Interpreted, Host):
 
     def close(self) -> None:
         self._stack.close()
-        self.searched = None  # it leads back to here
 
     @property
     def stuck(self) -> str:
