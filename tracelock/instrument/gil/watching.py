@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from _thread import allocate_lock, get_ident, start_new_thread
 from collections.abc import Callable
-from functools import cached_property
 from types import CodeType, FrameType, FunctionType
 from typing import Any, Final
 
@@ -62,12 +61,15 @@ class FrameWatch:
     def __init__(self) -> None:
         #: Whether all there was could be told.
         self.unseen: dict[str, str] = {}
+        self._profile: Profile | None = None
         self._held: Any = None  # what the thread waits for that keeps this ready
 
-    @cached_property
+    @property
     def profile(self) -> Profile:
         """What tells it, made where it is first wanted."""
-        return Profile(self.told, self.unseen)
+        if self._profile is None:
+            self._profile = Profile(self.told, self.unseen)
+        return self._profile
 
     @property
     def whole(self) -> bool:
