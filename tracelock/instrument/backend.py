@@ -430,7 +430,7 @@ class PythonBackend:
         """A thread cannot be ended: it is left behind, and so is this exploration."""
         hub = self.hub
         self.sees_to_it()
-        self.given_up = GivenUp.of(controller, worker)
+        self.given_up, hub.left_behind = GivenUp.of(controller, worker), True
         take_back(worker.ident)
         self.stuck = controller.limit or stuck_message(worker)
         controller.limit = self.stuck

@@ -36,9 +36,6 @@ get_ident: Final = _thread.get_ident
 contexts: Final[dict[int, Any]] = _contexts
 #: What the names of threads may differ in that are numbered as they are created.
 DIGITS: Final = re.compile("[0-9]+")
-#: What a hub has that leads back to it: without these all of an exploration dies with the last
-#: reference to it, and no collection is needed, of which the next exploration might see the waste.
-_CIRCLES: Final = ("account", "controller", "invariants", "pool", "stand_in", "take_in")
 _schedules: Final = itertools.count(1)
 #: What follows the name of an object that is left from an earlier schedule.
 EARLIER: Final = " of an earlier schedule"
@@ -151,6 +148,8 @@ class Hub:
         #: that is asked for. See ``gil``.
         self.gil: Any = None
         self.gaps: list[Any] | None = None
+        #: Whether a thread could not be ended, or was left to itself, in any schedule.
+        self.left_behind = False
         self._clear()
 
     def let_go(self, given_up: object) -> None:
@@ -161,12 +160,8 @@ class Hub:
         self.workers.clear()
         self.batons.clear()
         self.main = None
-        self.layout.close()
-        self.names.mortals.close()
-        if self.account is not None:
-            self.account.close()
-        for name in _CIRCLES:
-            vars(self).pop(name, None)
+        if not self.left_behind and self.account is not None:
+            self.account.close()  # which a thread that goes on may still be told of calls by
 
     def _clear(self) -> None:
         """Forget the previous schedule."""
@@ -347,6 +342,7 @@ class Hub:
                 give_back()
             for lock in self.to_free:
                 lock.free()
+        self.left_behind = self.left_behind or bool(stuck)
         self.started.clear()
         self.to_free.clear()
         self.phase = Phase.IDLE
@@ -358,6 +354,7 @@ class Hub:
         if worker.count(ScheduleOver) <= STUBBORN:
             raise ScheduleOver
         worker.uncontrolled += 1
+        self.left_behind = True
 
     def block_loops(self) -> None:
         """Nobody can go on: those that wait for loops of the program's own are shown as such."""

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 #: After the first schedules those whose number is this many times that of the last one.
 RARER: Final = 4
+#: What a hub has that leads back to it: without these all of an exploration dies with the last
+#: reference to it, and no collection is needed, of which the next exploration might see the waste.
+_CIRCLES: Final = ("account", "controller", "invariants", "pool", "stand_in", "take_in")
 #: Workers that are no thread or task of the program.
 _NONE: Final = frozenset({"setup", "outside", "invariants", "loop:callbacks", "loop:timers"})
 
@@ -51,7 +54,12 @@ class AccountKeeper:
         return [] if self._recorder is None else sorted(self._recorder.in_c.found)
 
     def close(self) -> None:
-        """Control is over: there is nothing more to record."""
+        """Control is over, and no thread is left: there is nothing more to record."""
+        hub = self.hub
+        hub.layout.close()
+        hub.names.mortals.close()
+        for name in _CIRCLES:
+            vars(hub).pop(name, None)
         if self._recorder is not None:
             del self._recorder.profile, self._recorder.looked
             self._recorder = None
