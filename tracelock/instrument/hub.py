@@ -60,9 +60,6 @@ class Phase:
     UNWIND: Final = 4
 
 
-RUN: Final = Phase.RUN
-
-
 class ScheduleOver(BaseException):
     """Unwinds a worker that is in the middle of its code when its schedule is over."""
 
@@ -186,9 +183,7 @@ class Hub:
         self.at_exit: list[tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]] = []
         self.collected = 0  # garbage collections so far
         self.imports: Any = None
-        #: What gives the threads back to themselves that workers have started.
-        self.started: list[Callable[[], object]] = []
-        #: Locks that were free when this schedule first used them: so they are when it has ended.
+        #: What is freed as it ends: locks that were free when it first used them, and threads.
         self.to_free: list[Any] = []
         # --- of processes: the names of objects that they share, and of those that a process has
         # described; what is in queues; how each worker was killed that was; processes whose own
@@ -338,12 +333,9 @@ class Hub:
                 if not self.main.acquire(timeout=LESS if stuck else PATIENCE):
                     stuck.append(worker)
         if not stuck:
-            for give_back in self.started:
-                give_back()
             for lock in self.to_free:
                 lock.free()
         self.left_behind = self.left_behind or bool(stuck)
-        self.started.clear()
         self.to_free.clear()
         self.phase = Phase.IDLE
         return stuck

@@ -12,7 +12,6 @@ from tracelock.instrument.callers import outside_of_library
 from tracelock.instrument.contexts import identity
 from tracelock.instrument.hub import (
     DIGITS,
-    RUN,
     Hub,
     Phase,
     ScheduleOver,
@@ -27,6 +26,7 @@ from tracelock.ops import ATOMIC, CALL, READ, WRITE, Op, Raised, Value
 
 #: What the event of a garbage collection is a call of.
 COLLECT: Final = "gc.collect"
+RUN: Final = Phase.RUN
 collect_garbage: Final = gc.collect
 #: Containers whose number of items is told: their length runs no code of the program's.
 SIZED: Final = frozenset(CONTAINERS)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from functools import partial
 from typing import Any, Final
 
 from tracelock.errors import TracelockError
@@ -47,17 +46,23 @@ def thread_start(worker: Worker, real: Any, self: Any) -> None:
     place = caller(worker)
     lives.begins(worker, place)
     self.run = lambda: child.live(lambda: _run(self, run, hub, child, place))
-    hub.started.append(partial(_give_back, self, own))
+    hub.to_free.append(_Started(self, own))
     worker.launch_thread(child, self, real)
 
 
-def _give_back(thread: Any, own: Any) -> None:
-    """The schedule is over: a thread has the ``run`` again that it had itself, and dies with the
-    last reference to it."""
-    if own is None:
-        vars(thread).pop("run", None)
-    else:
-        thread.run = own
+class _Started:
+    """A thread, and what it had as its ``run`` itself. When the schedule is over it has that again,
+    and dies with the last reference to it."""
+
+    def __init__(self, thread: Any, own: Any) -> None:
+        self._thread, self._own = thread, own
+
+    def free(self) -> None:
+        """The schedule has ended."""
+        if self._own is None:
+            vars(self._thread).pop("run", None)
+        else:
+            self._thread.run = self._own
 
 
 def _run(thread: Any, run: Callable[[], object], hub: Hub, worker: Worker, place: str) -> None:
