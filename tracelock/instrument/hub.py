@@ -178,6 +178,7 @@ class Hub:
         self.at_exit: list[tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]] = []
         self.collected = 0  # garbage collections so far
         self.imports: Any = None
+        self.network: Any = None  # of sockets in memory, see ``network``
         #: Locks that were free when this schedule first used them: so they are when it has ended.
         self.to_free: list[Any] = []
         # --- of processes: the names of objects that they share, and of those that a process has

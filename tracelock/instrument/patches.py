@@ -45,6 +45,7 @@ GROUPS: Final[dict[str, PatchGroup]] = {
     ),
     "time": PatchGroup(("clock", "chance")),
     "exits": PatchGroup(("exits",)),
+    "network": PatchGroup(("network.sockets", "network.readiness", "network.resolving")),
     "files": PatchGroup(("files.patches", "files.objects", "files.locks", "files.access")),
     "processes": PatchGroup(
         (
@@ -61,7 +62,7 @@ GROUPS: Final[dict[str, PatchGroup]] = {
     "outside": PatchGroup(("outside",)),
 }  # fmt: skip
 #: Those that are applied whatever backend runs the code.
-COMMON: Final = ("threads", "time", "exits", "files", "processes")
+COMMON: Final = ("threads", "time", "exits", "network", "files", "processes")
 #: Those of loops: any program may start one of its own.
 LOOPING: Final = ("own_loops", "own_trio", "asyncio", "anyio", "trio")
 #: What loops do stays under control also where their modules are instrumented.

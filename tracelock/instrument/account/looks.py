@@ -35,6 +35,16 @@ def is_socket(obj: object) -> bool:
                for base in type(obj).__mro__)  # fmt: skip
 
 
+def in_memory(network: Any, sock: object) -> bool:
+    """Whether this socket is one of the run's own network, which is under control; or a file that
+    is made of one."""
+    if network is None:
+        return False
+    if type(sock).__name__ == "SocketIO":
+        sock = getattr(sock, "_sock", None)
+    return sock is None or (is_socket(sock) and network.keeps(sock))
+
+
 def parameters(code: CodeType) -> tuple[str, ...]:
     count = code.co_argcount + code.co_kwonlyargcount
     count += bool(code.co_flags & inspect.CO_VARARGS) + bool(code.co_flags & inspect.CO_VARKEYWORDS)

@@ -26,6 +26,7 @@ from tracelock.instrument.loops.cancel_ways import deadlines, forget, redelivers
 from tracelock.instrument.loops.cancelling import Way
 from tracelock.instrument.loops.registry import keep_apart
 from tracelock.instrument.loops.tasks import EPOCH, LoopTasks, TaskWorker
+from tracelock.instrument.network.polled import Polling
 from tracelock.instrument.worker import Uncontrolled, here
 from tracelock.objects.waits import AwaitedModel
 from tracelock.ops import CANCEL, JOIN, NOTIFY, Op
@@ -52,6 +53,7 @@ class AsyncioTasks(LoopTasks):
         self._created = 0
         self.loop = (new_loop or self.loop_class)(self)
         self.ready: ControlledReadyQueue = self.loop._ready
+        self.polling: Polling = self.loop._selector
 
     # --- tasks -------------------------------------------------------------------------------
     def create_task(self, coro: Any, name: Any, context: Any, **kwargs: Any) -> ControlledTask:
@@ -139,7 +141,7 @@ class AsyncioTasks(LoopTasks):
             self.set_timer()
 
     def watches(self) -> bool:
-        return bool(self.loop._selector.get_map())
+        return self.loop._selector.outside
 
     def signals(self) -> bool:
         return bool(getattr(self.loop, "_signal_handlers", None))
@@ -189,6 +191,8 @@ class AsyncioTasks(LoopTasks):
 
     def run_callbacks(self) -> None:
         _, handle, _ = self.ready.line.popleft()
+        if self.polling.queued:
+            self.polling.queued.discard(handle)
         if not handle._cancelled:
             handle._run()
 
