@@ -71,7 +71,8 @@ class StreamModel(Model):
 class AddressModel(Model):
     """An address at which connections, or datagrams, arrive while somebody listens there.
 
-    ``set`` begins to listen, for up to ``op.value`` arrivals at a time; ``clear`` ends it. ``put``
+    ``set`` takes it, and begins to listen for up to ``op.value`` arrivals at a time, unless that is
+    None; ``clear`` gives it up. ``put``
     arrives: False where nobody listens, or where it does not fit in (a connection waits for room,
     unless it is not ``blocking``). ``get`` takes the first arrival: it waits for one as long as
     somebody listens.
@@ -100,7 +101,8 @@ class AddressModel(Model):
                 return EMPTY
             self.arrived -= 1
         elif op.kind == SET:
-            self.limit = op.value
+            if op.value is not None:
+                self.limit = op.value
         elif op.kind == CLEAR:
             self.arrived, self.limit = 0, -1
         return None

@@ -166,30 +166,28 @@ def bind(worker: Worker, end: End, address: Any) -> None:
     else:
         end.address = address
     port = network.port(end, end.address)
-    if not end.stream:
-        _arrivals(worker, end, port, DATAGRAMS)
-    elif port.end is not None:
+    try:
+        _take(worker, end, port, None if end.stream else DATAGRAMS)
+    except OSError:
         end.address = None
-        fail(errno.EADDRINUSE)
-    end.port = port
+        raise
 
 
-def _arrivals(worker: Worker, end: End, port: Port, limit: int) -> None:
+def _take(worker: Worker, end: End, port: Port, limit: int | None) -> None:
+    """``end`` gets this port. ``limit``: so many may arrive there; None: it does not listen yet."""
     _step(worker, SET, port.number, limit)
     if port.end not in (None, end):
-        end.address = None
         fail(errno.EADDRINUSE)
     port.end = end
+    end.port = port
 
 
 def listen(worker: Worker, end: End, backlog: int) -> None:
     """``end`` listens from now on, for up to ``backlog`` connections and one."""
     network = network_of(worker.hub)
-    if end.port is None:
-        network.own_address(end, worker)
-        end.port = network.port(end, end.address)
+    network.own_address(end, worker)
+    _take(worker, end, network.port(end, end.address), max(0, backlog) + 1)
     end.listens = True
-    _arrivals(worker, end, end.port, max(0, backlog) + 1)
 
 
 def connect(
@@ -210,11 +208,11 @@ def connect(
     if _late(worker):
         raise timed_out()
     listener = port.end
-    if not arrived and wait == 0.0 and listener is not None and listener.listens:
-        fail(errno.EAGAIN)
-    if listener is None or not arrived:
+    if listener is None:
         outside()
         return
+    if not arrived:
+        fail(errno.EAGAIN if listener.listens else errno.ECONNREFUSED)
     network.own_address(end, worker)
     name = worker.hub.bind(end, end.name)
     other = End(end.family, socket.SOCK_STREAM, name)
@@ -362,9 +360,7 @@ def _receives(worker: Worker, end: End) -> None:
         network = network_of(worker.hub)
         network.own_address(end, worker)
         if end.tcp:
-            port = network.port(end, end.address)
-            _arrivals(worker, end, port, DATAGRAMS)
-            end.port = port
+            _take(worker, end, network.port(end, end.address), DATAGRAMS)
 
 
 # --- new ones --------------------------------------------------------------------------------

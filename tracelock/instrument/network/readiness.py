@@ -10,14 +10,13 @@ from __future__ import annotations
 import select
 import selectors
 from collections.abc import Callable, Iterable
-from functools import update_wrapper
 from typing import Any, Final
 
 from tracelock.instrument.callers import caller
 from tracelock.instrument.network import operations
 from tracelock.instrument.network.ends import READABLE, WRITABLE, End
 from tracelock.instrument.network.table import Network
-from tracelock.instrument.patching import CONTROLLED, patch, replace
+from tracelock.instrument.patching import CONTROLLED, SEEN, patch, replace
 from tracelock.instrument.worker import Uncontrolled, Worker, here
 from tracelock.ops import GET, PUT, SLEEP, ObjectSpec, Op
 
@@ -139,10 +138,13 @@ def _ready(
 class _Replacement:
     """A function that is no method of the class that has it as an attribute."""
 
-    def __init__(self, name: str, real: Any, body: Callable[..., Any]) -> None:
+    #: Without a namespace, in which the original would be looked for.
+    __slots__ = ("__name__", "__qualname__", "body", "real")
+
+    def __init__(self, name: str, how: str, real: Any, body: Callable[..., Any]) -> None:
         self.real, self.body = real, body
-        update_wrapper(self, real, ("__name__", "__qualname__", "__doc__"), ())
-        replace(name, self, CONTROLLED, module=__name__)
+        self.__name__ = self.__qualname__ = real.__name__
+        replace(name, self, how, module=__name__)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         worker = here()
@@ -188,7 +190,7 @@ def _select(
     return found[0], found[1], found[2]
 
 
-_Replacement("select.select", select.select, _select)
+_Replacement("select.select", CONTROLLED, select.select, _select)
 
 
 # --- select.poll -----------------------------------------------------------------------------
@@ -238,7 +240,7 @@ def _bits(mask: int) -> int:
 
 
 if hasattr(select, "poll"):
-    _Replacement("select.poll", select.poll, lambda worker, real: ControlledPoll(real()))
+    _Replacement("select.poll", SEEN, select.poll, lambda worker, real, *_: ControlledPoll(real()))
 
 
 # --- selectors -------------------------------------------------------------------------------
