@@ -217,7 +217,10 @@ def test_the_model_of_an_address() -> None:
     assert address.apply(put, 0) is False, "somebody has it, and does not listen"
     address.apply(Op(SET, 0, "here", 1), 0)
     assert not address.enabled(get, 0) and address.apply(put, 0) is True
-    assert not address.enabled(put, 0) and address.apply(Op(PUT, 0, "here", blocking=False), 0) is False
+    assert (
+        not address.enabled(put, 0)
+        and address.apply(Op(PUT, 0, "here", blocking=False), 0) is False
+    )
     assert address.enabled(get, 0) and address.apply(get, 0) is None
     address.apply(Op(CLEAR, 0, "here"), 0)
     assert address.enabled(get, 0) and address.apply(get, 0) is EMPTY

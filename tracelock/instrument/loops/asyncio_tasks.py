@@ -21,7 +21,7 @@ from tracelock.instrument.loops.asyncio_loop import (
     ControlledReadyQueue,
     ControlledTask,
 )
-from tracelock.instrument.loops.awaits import awaiting
+from tracelock.instrument.loops.awaits import awaiting, frames
 from tracelock.instrument.loops.cancel_ways import deadlines, forget, redelivers, scopes
 from tracelock.instrument.loops.cancelling import Way
 from tracelock.instrument.loops.registry import keep_apart
@@ -29,7 +29,7 @@ from tracelock.instrument.loops.tasks import EPOCH, LoopTasks, TaskWorker
 from tracelock.instrument.network.polled import Polling
 from tracelock.instrument.worker import Uncontrolled, here
 from tracelock.objects.waits import AwaitedModel
-from tracelock.ops import CANCEL, JOIN, NOTIFY, Op
+from tracelock.ops import CANCEL, GET, JOIN, NOTIFY, Op
 from tracelock.schedulers.base import LAST
 
 
@@ -265,6 +265,9 @@ class AsyncioTasks(LoopTasks):
         future = worker.task._fut_waiter
         if isinstance(future, asyncio.Task):
             return Op(JOIN, self.worker_of(future).number, at)
+        connection = self._connection(worker)
+        if connection >= 0:
+            return Op(GET, connection, at)
         children = [child for child in getattr(future, "_children", ()) if not child.done()]
         tasks = [self.worker_of(one) for one in children if isinstance(one, asyncio.Task)]
         names = [
@@ -282,6 +285,14 @@ class AsyncioTasks(LoopTasks):
         if isinstance(model, AwaitedModel):
             model.held = tuple(worker.number for worker in tasks)
         return op
+
+    def _connection(self, worker: TaskWorker) -> int:
+        """The direction of a connection in memory of whose bytes a task waits, -1 for none."""
+        for frame in frames(worker.coro):
+            if frame.f_code.co_qualname == "StreamReader._wait_for_data":
+                transport = getattr(frame.f_locals["self"], "_transport", None)
+                return self.polling.direction(getattr(transport, "_sock_fd", -1))
+        return -1
 
     def wake_all(self) -> None:
         super().wake_all()

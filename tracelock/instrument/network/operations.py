@@ -31,8 +31,8 @@ from tracelock.instrument.worker import Worker
 from tracelock.ops import CLEAR, EMPTY, GET, PUT, READ, SET, Op, Value
 
 #: What the names of the two directions of a connection end in, after that of who connected.
-THERE: Final = " (sent)"
-BACK: Final = " (answered)"
+THERE: Final = ".sent"
+BACK: Final = ".answered"
 
 
 def _step(

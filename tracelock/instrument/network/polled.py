@@ -143,6 +143,11 @@ class Polling:
             self.real.close()
             del self.real
 
+    def direction(self, descriptor: int) -> int:
+        """The number of the direction in which something comes there, -1 for none."""
+        end = self._ends.get(descriptor)
+        return -1 if end is None or end.incoming is None else end.incoming.number
+
     # --- what becomes ready ------------------------------------------------------------------
     def _look(self, descriptor: int, end: End, events: int) -> None:
         worker, hub = here(), self.tasks.hub

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import _socket
 import errno
-import os
 import socket
 import sys
 from collections.abc import Callable
