@@ -71,7 +71,7 @@ INNER: dict[str, set[str]] = {
     "instrument/invariants": set(),
     "instrument/isolation": {"account", "processes", "rewrite"},
     "instrument/loops": {"network", "scanning", "threads"},
-    "instrument/network": set(),
+    "instrument/network": {"account"},
     "instrument/processes": {"account", "files", "threads"},
     "instrument/rewrite": {"accesses"},
     "instrument/scanning": {"accesses", "processes", "rewrite"},

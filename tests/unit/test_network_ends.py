@@ -123,7 +123,10 @@ def test_unix_sockets(steps: list[Step]) -> None:
     "steps",
     [
         [(0, "send", 5), (0, "send", 2), (1, "recv", 3), (1, "peek", 6), (1, "recv", 6)],
-        [(0, "send", 3), (0, "end", 1), (1, "recv", 6), (1, "recv", 6), (1, "send", 1), (0, "recv", 1)],
+        [
+            (0, "send", 3), (0, "end", 1), (1, "recv", 6), (1, "recv", 6), (1, "send", 1),
+            (0, "recv", 1),
+        ],
         [(0, "end", 1), (0, "send", 1), (1, "ready", 1), (1, "recv", 1)],
         [(0, "close", 1), (1, "ready", 1), (1, "recv", 1), (1, "recv", 1)],
     ],

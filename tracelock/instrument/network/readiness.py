@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import select
 import selectors
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from tracelock.instrument.callers import caller
 from tracelock.instrument.network import operations
 from tracelock.instrument.network.ends import READABLE, WRITABLE, End
-from tracelock.instrument.network.table import Network
+from tracelock.instrument.network.table import Network, used_outside
 from tracelock.instrument.patching import CONTROLLED, SEEN, patch, replace
 from tracelock.instrument.worker import Uncontrolled, Worker, here
 from tracelock.ops import GET, PUT, SLEEP, ObjectSpec, Op
@@ -105,10 +106,13 @@ def _split(
 
 def _ready(
     worker: Worker, wanted: dict[int, int], seconds: float | None,
-    real: Callable[[float | None], dict[int, int]],
+    real: Callable[[float | None], dict[int, int]], asks: str,
 ) -> dict[int, int]:  # fmt: skip
-    """By descriptor what is ready. ``real`` asks the system, of those that are not in memory."""
+    """By descriptor what is ready. ``real`` asks the system, of those that are not in memory;
+    ``asks``: the module that does."""
     inside, outside = _split(worker, wanted)
+    if outside:
+        used_outside(worker, "select", asks)
     if not inside and outside:
         with Uncontrolled(worker):
             return real(seconds)
@@ -134,6 +138,11 @@ def _ready(
     return found
 
 
+def _asks(depth: int) -> str:
+    """The module of the code that has called so many frames ago."""
+    return str(sys._getframe(depth).f_globals.get("__name__"))
+
+
 # --- select.select ---------------------------------------------------------------------------
 class _Replacement:
     """A function that is no method of the class that has it as an attribute."""
@@ -149,6 +158,8 @@ class _Replacement:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         worker = here()
         if worker is None or worker.elsewhere:
+            if worker is not None:
+                used_outside(worker, "select", _asks(2))
             return self.real(*args, **kwargs)
         return self.body(worker, self.real, *args, **kwargs)
 
@@ -182,7 +193,7 @@ def _select(
                 found[_descriptor(file)] = found.get(_descriptor(file), 0) | bit
         return found
 
-    ready = _ready(worker, wanted, timeout, of_system)
+    ready = _ready(worker, wanted, timeout, of_system, _asks(3))
     found = [
         [file for file in one if ready.get(_descriptor(file), 0) & bit]
         for one, bit in zip(lists, (READABLE, WRITABLE, 4), strict=True)
@@ -228,7 +239,7 @@ class ControlledPoll:
             real.update({fd: mask for fd, mask in asked if fd not in inside})
             return dict.fromkeys(real, READABLE)
 
-        ready = _ready(worker, wanted, seconds, of_system)
+        ready = _ready(worker, wanted, seconds, of_system, _asks(2))
         return [
             (fd, real.get(fd) or (_IN if bits & READABLE else 0) | (_OUT if bits & WRITABLE else 0))
             for fd, bits in ready.items()
@@ -255,9 +266,10 @@ def _of_selector(name: str, cls: Any) -> None:
             return {key.fd: bits for key, bits in real(self, seconds) if key.fd not in inside}
 
         if worker.elsewhere:
+            used_outside(worker, "select", _asks(3))
             return real(self, timeout)
         seconds = timeout if timeout is None or timeout > 0 else 0
-        ready = _ready(worker, wanted, seconds, of_system)
+        ready = _ready(worker, wanted, seconds, of_system, _asks(3))
         return [
             (keys[fd], bits & keys[fd].events)
             for fd, bits in ready.items()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from typing import Any, Final
 
-from tracelock.instrument.network.table import NAMES
+from tracelock.instrument.network.table import NAMES, used_outside
 from tracelock.instrument.patching import SEEN, patch
 from tracelock.instrument.worker import Uncontrolled, Worker
 
@@ -82,6 +82,7 @@ def getaddrinfo(
     found = answer(host, port, family, type, proto, flags)
     if found is not None:
         return found
+    used_outside(worker, "socket", "")
     if worker.running:
         worker.doubt(
             f"the address of {host!r}, which was asked for outside",
@@ -96,6 +97,7 @@ def _by_name(name: str, give: Any) -> None:
     def of(worker: Worker, real: Any, host: Any) -> Any:
         address = known(host)
         if not address:
+            used_outside(worker, "socket", "")
             with Uncontrolled(worker):
                 return real(host)
         return give(address)

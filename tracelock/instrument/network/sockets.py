@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from tracelock.instrument.network import operations
 from tracelock.instrument.network.ends import End, fail
-from tracelock.instrument.network.table import FAMILIES, KINDS, network_of
+from tracelock.instrument.network.table import FAMILIES, KINDS, network_of, used_outside
 from tracelock.instrument.patching import CONTROLLED, SEEN, patch, replace
 from tracelock.instrument.worker import Uncontrolled, Worker, here
 
@@ -54,6 +54,8 @@ def _method(name: str, how: str = CONTROLLED) -> Callable[[Callable[..., Any]], 
             worker = here()
             end = None if worker is None else end_of(worker, self)
             if end is None or worker is None or worker.elsewhere:
+                if worker is not None:
+                    used_outside(worker, "socket", sys._getframe(1).f_globals.get("__name__"))
                 return real(self, *args, **kwargs)
             return body(worker, end, self, *args, **kwargs)
 
@@ -79,7 +81,10 @@ def _created(
 ) -> None:  # fmt: skip
     _init(self, family, type, proto, fileno)
     worker = here()
-    if worker is None or worker.elsewhere or fileno is not None or worker.importing:
+    if worker is None or fileno is not None or worker.importing:
+        return
+    if worker.elsewhere:
+        used_outside(worker, "socket", "")
         return
     asks = sys._getframe(1).f_globals.get("__name__")
     if str(asks).startswith("trio."):
@@ -135,6 +140,8 @@ def socketpair(
     with Uncontrolled(worker):
         one, other = real(family, type, proto)
     kind = int(one.type)
+    if worker.elsewhere and asks not in _BY_DESCRIPTOR:
+        used_outside(worker, "socket", asks)
     if worker.elsewhere or asks in _BY_DESCRIPTOR or kind != int(socket.SOCK_STREAM):
         return one, other
     ends = operations.pair_of(worker, int(one.family), kind)

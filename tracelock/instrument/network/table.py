@@ -9,6 +9,7 @@ import socket
 import zlib
 from typing import Any, Final
 
+from tracelock.instrument.account.known import trusted
 from tracelock.instrument.hub import Hub
 from tracelock.instrument.network.ends import UNIX, End, fail
 from tracelock.instrument.worker import Worker
@@ -114,6 +115,19 @@ class Network:
                 end.address = self.whole(end, host, self.free_port(end, worker))
             else:
                 end.address = ""
+
+
+#: What a loop does with the sockets that wake itself up, and where it does.
+_WAKING: Final = ("trio._core._wakeup_socketpair", "asyncio.selector_events", "asyncio.unix_events")
+
+
+def used_outside(worker: Worker, what: str, asks: Any) -> None:
+    """A worker uses something real, which code of a module called ``asks`` does: what comes of it
+    is not controlled, so that nothing is proved."""
+    account = worker.hub.account
+    known = asks in _WAKING or (what == "select" and trusted(str(asks)))
+    if account is not None and not known and not worker.importing:
+        account.account.outside.add(what)
 
 
 def _hostname() -> str:
