@@ -231,3 +231,56 @@ def test_what_no_worker_serves_is_told_and_nothing_is_verified() -> None:
     assert found.verdict == "passed" and not found.exhaustive
     told = str(found)
     assert f"127.0.0.1:{port}" in told and "have a worker listen" in told
+
+
+# --- faults ----------------------------------------------------------------------------------
+RETRIED: dict[str, Any] = {
+    "workers": [programs.applies, programs.retries], "setup": programs.Tries,
+    "check": programs.once, "instrument": [],
+}  # fmt: skip
+
+
+def test_without_faults_nothing_is_applied_twice() -> None:
+    found = tracelock.explore(**RETRIED, schedules=60, seed=3)
+    assert found.verdict == "passed", failure(found)
+
+
+def test_a_retry_after_a_reset_applies_twice() -> None:
+    found = tracelock.explore(**RETRIED, faults=1, schedules=400, seed=3)
+    assert "pay" in failure(found), found
+    chosen = [event for event in found.trace.events if event.target == "fault of the network"]
+    assert [event.extra["chosen"] for event in chosen] == ["reset"]
+    program = {key: value for key, value in RETRIED.items() if key != "instrument"}
+    replays(found, **program)
+    assert found.trace.scenario["python"]["network"]["faults"] == "1"
+
+
+def mailed(**more: Any) -> set[tuple[bytes, ...]]:
+    seen: set[tuple[bytes, ...]] = set()
+    found = tracelock.explore(
+        workers=[programs.writes, programs.reads], setup=lambda: programs.Mail(5.0),
+        check=lambda mail: seen.add(tuple(mail.got)), instrument=[], strategy="dpor", **more,
+    )  # fmt: skip
+    assert found.verdict == "passed" and found.whole, (found, failure(found))
+    return seen
+
+
+def test_datagrams_are_lost_doubled_and_reordered_as_often_as_they_may() -> None:
+    both = b"first", b"second"
+    assert mailed() == {both}
+    one = {both, both[:1], both[1:], both[:1] * 2}
+    assert mailed(faults=1, network={"kinds": ["lost", "doubled"]}) == one
+    assert mailed(faults=1, network={"kinds": ["reordered"]}) == {both, both[::-1]}
+    assert () in mailed(faults=2, network={"kinds": ["lost"]})
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"faults": -1}, {"network": {"kinds": ["flooded"]}}, {"network": {"kind": []}},
+        {"network": {"splits": True}}, {"network": {"kinds": "lost"}},
+    ],
+)  # fmt: skip
+def test_what_is_no_fault_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(tracelock.UsageError, match="fault|splits|kind"):
+        tracelock.explore(workers=[lambda: None], **wrong)

@@ -148,3 +148,71 @@ def forgets_the_end(meeting: Meeting) -> None:
     with socket.create_connection(("127.0.0.1", 7001)) as connection:
         connection.sendall(b"please")
         connection.recv(10)
+
+
+# --- faults ----------------------------------------------------------------------------------
+class Tries:
+    """How often the server has done what it was asked for."""
+
+    def __init__(self) -> None:
+        self.server = socket.create_server(("127.0.0.1", 7003))
+        self.server.settimeout(1.0)
+        self.done: list[bytes] = []
+
+
+def applies(tries: Tries) -> None:
+    """Does what each connection asks for."""
+    while True:
+        try:
+            connection, _ = tries.server.accept()
+        except TimeoutError:
+            return
+        try:
+            with connection, connection.makefile("rb") as lines:
+                line = lines.readline()
+                if line.endswith(b"\n"):
+                    tries.done.append(line)
+                    connection.sendall(b"done\n")
+        except ConnectionError:
+            pass
+
+
+def retries(tries: Tries) -> None:
+    """Asks again where the connection broke, and so perhaps twice."""
+    for _ in range(3):
+        try:
+            with socket.create_connection(("127.0.0.1", 7003)) as connection:
+                connection.sendall(b"pay\n")
+                with connection.makefile("rb") as lines:
+                    if lines.readline() == b"done\n":
+                        return
+        except OSError:
+            continue
+
+
+def once(tries: Tries) -> None:
+    assert len(tries.done) <= 1, tries.done
+
+
+class Mail:
+    """Two sockets of datagrams. The receiver waits as long as it takes for one, or for a while."""
+
+    def __init__(self, patience: float | None = None) -> None:
+        self.to = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.to.bind(("127.0.0.1", 7004))
+        self.to.settimeout(patience)
+        self.got: list[bytes] = []
+
+
+def writes(mail: Mail) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+        one.sendto(b"first", ("127.0.0.1", 7004))
+        one.sendto(b"second", ("127.0.0.1", 7004))
+
+
+def reads(mail: Mail) -> None:
+    for _ in range(2):
+        try:
+            mail.got.append(mail.to.recv(99))
+        except TimeoutError:
+            return

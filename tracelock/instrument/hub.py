@@ -121,6 +121,7 @@ class Hub:
         self.fork_copies: set[str] = set()
         self.stall = 5.0
         self.paths: Any = None  # see ``files.access``
+        self.network_rules: Any = None  # see ``network.faults``
         #: What records the calls of this schedule, if it is recorded; asked as one begins.
         self.recorder: Any = None
         self.account: Any = None

@@ -348,8 +348,9 @@ class PythonHost(Interpreted, Host):
         return made or super().scheduler(strategy, seed, depth)
 
     def injecting(self, scheduler: Scheduler, seed: int) -> Scheduler:
-        if self.program.collections or self.program.cancellations:
-            return InjectingScheduler(scheduler, seed, max(2, self.program.cancellations))
+        most = max(self.program.cancellations, self.program.network.faults)
+        if self.program.collections or most:
+            return InjectingScheduler(scheduler, seed, max(2, most))
         return scheduler
 
     def search(

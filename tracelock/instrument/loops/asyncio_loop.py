@@ -26,7 +26,7 @@ from tracelock.instrument.hub import get_ident
 from tracelock.instrument.loops.cancel_ways import finds, idle, redelivers
 from tracelock.instrument.loops.tasks import EPOCH
 from tracelock.instrument.network.polled import Polling
-from tracelock.instrument.network.resolving import answer
+from tracelock.instrument.network.resolving import answer, resolved
 from tracelock.instrument.worker import here
 from tracelock.ops import NOTIFY, Op
 
@@ -322,7 +322,7 @@ class ControlledLoop(asyncio.SelectorEventLoop):
     ) -> Any:  # fmt: skip
         found = answer(host, port, family, type, proto, flags)
         if found is not None:
-            return found
+            return resolved(here(), host, found)
         return await super().getaddrinfo(
             host, port, family=family, type=type, proto=proto, flags=flags
         )

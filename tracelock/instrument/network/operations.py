@@ -11,7 +11,7 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from tracelock.engine.controller import Controller
 from tracelock.errors import ModelMismatch
@@ -25,6 +25,7 @@ from tracelock.instrument.network.ends import (
     End,
     fail,
 )
+from tracelock.instrument.network.faults import fault
 from tracelock.instrument.network.splitting import shortened
 from tracelock.instrument.network.table import Network, Port, network_of
 from tracelock.instrument.worker import Worker
@@ -82,6 +83,8 @@ def send(worker: Worker, end: End, data: Any, wait: float | None) -> int:
     way = end.outgoing
     if way is None or not len(data):
         return end.put(data)
+    if fault(worker, "reset"):
+        _reset(worker, end)
     end.uses += 1
     try:
         _step(worker, PUT, _number(worker, way), len(data), wait)
@@ -102,6 +105,8 @@ def receive(
     way = end.incoming
     if way is None or not size:
         return end.take(size)
+    if fault(worker, "reset"):
+        _reset(worker, end)
     number = _number(worker, way)
     end.uses += 1
     try:
@@ -150,6 +155,19 @@ def look(worker: Worker, end: End, wanted: int) -> int:
         worker.record(bool(seen))
         found |= seen
     return found
+
+
+def _reset(worker: Worker, end: End) -> NoReturn:
+    """The connection is reset, and what is on its way is lost. Raises ConnectionResetError."""
+    for way, one in ((end.outgoing, end.peer), (end.incoming, end)):
+        assert way is not None and one is not None
+        _step(worker, SET, _number(worker, way))
+        way.remove(len(way.buffer))
+        worker.hub.controller.models[way.number].held = 0  # type: ignore[union-attr]
+        one.reset()
+    end.error = 0
+    _tell(worker, end, end.peer)
+    fail(errno.ECONNRESET)
 
 
 # --- connections -----------------------------------------------------------------------------
@@ -202,6 +220,9 @@ def connect(
         network.own_address(end, worker)
         end.other = network.whole(end, *address[:2]) if end.tcp else address
         return
+    broken = fault(worker, "refused", "timed out")
+    if broken:
+        fail(errno.ECONNREFUSED if broken == "refused" else errno.ETIMEDOUT)
     port = network.port(end, address)
     # without waiting a connection counts as made although nobody has room for it yet
     arrived = _step(worker, PUT, port.number, wait=wait)
@@ -324,12 +345,20 @@ def send_to(
         fail(errno.EMSGSIZE)
     _receives(worker, end)
     port = network.port(end, address)
+    broken = fault(worker, "lost", "doubled", "reordered")
+    if broken == "lost":
+        return len(data)
     arrived = _step(worker, PUT, port.number)
     receiver = port.end
     if receiver is None:
         return outside()
     if arrived:
-        receiver.arrived.append((bytes(data), end.address))
+        datagram = bytes(data), end.address
+        if broken == "reordered":
+            receiver.arrived.appendleft(datagram)
+        else:
+            receiver.arrived.extend([datagram] * (2 if broken == "doubled" else 1))
+        worker.hub.controller.models[port.number].arrived = len(receiver.arrived)  # type: ignore
         _tell(worker, receiver)
     return len(data)
 

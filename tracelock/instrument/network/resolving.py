@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from typing import Any, Final
 
+from tracelock.instrument.network.faults import fault
 from tracelock.instrument.network.table import NAMES, used_outside
 from tracelock.instrument.patching import SEEN, patch
 from tracelock.instrument.worker import Uncontrolled, Worker
@@ -74,6 +75,14 @@ def answer(
     ]
 
 
+def resolved(worker: Worker | None, host: Any, found: list[Any]) -> list[Any]:
+    """What was found, unless the resolver fails: of a name it may. Raises socket.gaierror."""
+    name = host not in (None, "") and not _numeric(str(host))
+    if name and worker is not None and fault(worker, "unresolved"):
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+    return found
+
+
 @patch("socket.getaddrinfo", SEEN)
 def getaddrinfo(
     worker: Worker, real: Any, host: Any, port: Any, family: int = 0, type: int = 0,
@@ -81,7 +90,7 @@ def getaddrinfo(
 ) -> Any:  # fmt: skip
     found = answer(host, port, family, type, proto, flags)
     if found is not None:
-        return found
+        return resolved(worker, host, found)
     used_outside(worker, "socket", "")
     if worker.running:
         worker.doubt(

@@ -48,7 +48,9 @@ class Network:
     def __init__(self, hub: Hub) -> None:
         self.hub = hub
         self.ends: dict[int, End] = {}
-        self.splits = SPLITS
+        rules = hub.network_rules
+        self.splits = SPLITS if rules is None else rules.splits
+        self.faults = 0  # that this schedule has had
         self.ports: dict[tuple[str, int, Any], Port] = {}
 
     def keeps(self, sock: Any) -> bool:
