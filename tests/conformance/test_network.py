@@ -282,5 +282,5 @@ def test_datagrams_are_lost_doubled_and_reordered_as_often_as_they_may() -> None
     ],
 )  # fmt: skip
 def test_what_is_no_fault_is_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(tracelock.UsageError, match="fault|splits|kind"):
+    with pytest.raises(tracelock.UsageError, match=r"fault|splits|kind"):
         tracelock.explore(workers=[lambda: None], **wrong)
