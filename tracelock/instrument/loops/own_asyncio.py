@@ -139,7 +139,7 @@ def _take_over(worker: Worker, loop: Any) -> None:
     loop._close_self_pipe()
     loop._selector = made.polling = Polling(made)
     if selector.get_map():
-        loop._selector.real = selector
+        loop._selector.take(selector)
     else:
         selector.close()
     ready, made.loop = made.loop._ready, loop

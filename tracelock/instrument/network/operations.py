@@ -37,10 +37,11 @@ BACK: Final = ".answered"
 
 
 def _step(
-    worker: Worker, kind: int, number: int, value: Any = None, wait: float | None = 0.0
-) -> Value:
+    worker: Worker, kind: int, number: int, value: Any = None, wait: float | None = 0.0,
+    at: str = "",
+) -> Value:  # fmt: skip
     """The step itself. ``wait``: for how long, None for ever, 0 not at all."""
-    op = Op(kind, number, caller(worker, 3), value, wait or None, wait is None or wait > 0)
+    op = Op(kind, number, at or caller(worker, 3), value, wait or None, wait is None or wait > 0)
     return worker.step(op)
 
 
@@ -108,9 +109,10 @@ def receive(
     if fault(worker, "reset"):
         _reset(worker, end)
     number = _number(worker, way)
+    at = caller(worker)
     end.uses += 1
     try:
-        _step(worker, GET, number, size, wait)
+        _step(worker, GET, number, size, wait, at)
         if _late(worker):
             raise timed_out()
         first = way.ends[0] if way.ends else 0
@@ -120,19 +122,19 @@ def receive(
             worker.hub.controller.models[number].held = len(way.buffer)  # type: ignore[union-attr]
         _agree(worker, way)
         if len(data) > 1 and not peek:
-            data = _shortened(worker, end, data, first)
+            data = _shortened(worker, end, data, first, at)
     finally:
         _used(worker, end)
     _tell(worker, end, end.peer)
     return data
 
 
-def _shortened(worker: Worker, end: End, data: bytes, first: int) -> bytes:
+def _shortened(worker: Worker, end: End, data: bytes, first: int, at: str) -> bytes:
     """What a read gives of the bytes that it could have; the others stay. Meanwhile nobody else
     reads: what comes in then comes after them."""
     way, model = end.incoming, worker.hub.controller.models[end.incoming.number]  # type: ignore
     model.busy = True  # type: ignore[union-attr]
-    size = shortened(worker, way, len(data), first)  # type: ignore[arg-type]
+    size = shortened(worker, way, len(data), first, at)  # type: ignore[arg-type]
     way.put_back(data[size:])  # type: ignore[union-attr]
     model.held, model.busy = len(way.buffer), False  # type: ignore[union-attr]
     return data[:size]

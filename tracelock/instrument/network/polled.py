@@ -39,22 +39,28 @@ class Polling:
         self.kept: dict[int, SelectorKey] = {}
         self.hot: dict[int, int] = {}
         self.queued: set[Any] = set()
+        self._begun = False  # that real ones are
         self._ends: dict[int, End] = {}
         self._descriptors: dict[End, int] = {}
 
     @functools.cached_property
     def real(self) -> selectors.BaseSelector:
+        self._begun = True
         return selectors.DefaultSelector()
+
+    def take(self, selector: selectors.BaseSelector) -> None:
+        """What a loop that exists already waits for."""
+        self.real, self._begun = selector, True
 
     @property
     def outside(self) -> bool:
         """Whether real sockets are waited for."""
-        return "real" in vars(self) and bool(self.real.get_map())
+        return self._begun and bool(self.real.get_map())
 
     @property
     def used(self) -> bool:
         """Whether anything is, or was, waited for."""
-        return bool(self.kept) or "real" in vars(self)
+        return bool(self.kept) or self._begun
 
     # --- as a selector -----------------------------------------------------------------------
     def _end(self, fileobj: Any) -> tuple[int, End | None]:
@@ -109,7 +115,7 @@ class Polling:
         return self.real.get_key(fileobj) if key is None else key
 
     def get_map(self) -> Mapping[Any, SelectorKey]:
-        if "real" not in vars(self):
+        if not self._begun:
             return self.kept
         return ChainMap(self.kept, dict(self.real.get_map()))
 
@@ -139,9 +145,10 @@ class Polling:
         for descriptor in list(self.kept):
             self._forget(descriptor)
         self.queued.clear()
-        if "real" in vars(self):
+        if self._begun:
             self.real.close()
             del self.real
+            self._begun = False
 
     def direction(self, descriptor: int) -> int:
         """The number of the direction in which something comes there, -1 for none."""

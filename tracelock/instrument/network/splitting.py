@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from tracelock.instrument.callers import caller
 from tracelock.instrument.hub import Phase
 from tracelock.instrument.network.ends import Direction
 from tracelock.instrument.worker import Worker
@@ -19,7 +18,7 @@ from tracelock.ops import CHOOSE, Alternatives, Op
 _WORDS: Final = ("all that has come", "the first write", "one byte", "all but one byte")
 
 
-def shortened(worker: Worker, way: Direction, size: int, first: int) -> int:
+def shortened(worker: Worker, way: Direction, size: int, first: int, at: str) -> int:
     """How many of ``size`` bytes a read gives; ``first``: so many the first write has sent."""
     network = worker.hub.network
     if way.reader not in ("", worker.label):
@@ -31,7 +30,7 @@ def shortened(worker: Worker, way: Direction, size: int, first: int) -> int:
         return size
     sizes = [size, *dict.fromkeys(n for n in (first, 1, size - 1) if 0 < n < size)]
     told = [_WORDS[0], *(f"{n} of {size}" for n in sizes[1:])]
-    op = Op(CHOOSE, -1, caller(worker, 4), body=Alternatives("bytes of a read", len(sizes), told))
+    op = Op(CHOOSE, -1, at, body=Alternatives("bytes of a read", len(sizes), told))
     number: int = worker.do(op)
     op.remark = told[number]
     if number:
