@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import select
 import socket
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tracelock.instrument.network.ends import READABLE, End, pair
+from tracelock.instrument.network.rules import KINDS, NetworkRules
 from tracelock.objects.base import Rules
 from tracelock.objects.kinds import make_model
 from tracelock.ops import CLEAR, EMPTY, GET, PUT, SET, ObjectSpec, Op
@@ -227,3 +229,15 @@ def test_the_model_of_an_address() -> None:
     assert address.enabled(get, 0) and address.apply(get, 0) is None
     address.apply(Op(CLEAR, 0, "here"), 0)
     assert address.enabled(get, 0) and address.apply(get, 0) is EMPTY
+
+
+# --- rules -----------------------------------------------------------------------------------
+def test_rules_come_back_from_a_trace_and_are_in_the_documentation() -> None:
+    plain = NetworkRules()
+    assert plain.to_table() == {} and NetworkRules.of_table({}) == plain
+    for rules in (NetworkRules(0), NetworkRules(2, 3, ("lost", "reset")), NetworkRules(1, 1, ())):
+        assert NetworkRules.of_table(rules.to_table()) == rules
+    page = Path(__file__).parents[2] / "docs" / "pages" / "how-to" / "network.md"
+    text = page.read_text(encoding="utf-8")
+    for kind, (where, why) in KINDS.items():
+        assert f"| `{kind}` | {where} | {why} |" in text
