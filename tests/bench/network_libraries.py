@@ -371,6 +371,38 @@ def anyio_tcp() -> dict[str, Any]:
     return on_asyncio(main)
 
 
+def anyio_on_trio() -> dict[str, Any]:
+    return {**anyio_tcp(), "backend": "trio"}
+
+
+def trio_streams() -> dict[str, Any]:
+    library = import_module("trio")
+
+    async def echo(stream: Any) -> None:
+        async for data in stream:
+            await stream.send_all(data)
+
+    async def client(port: int) -> None:
+        async with await library.open_tcp_stream("localhost", port) as stream:
+            await stream.send_all(b"hi")
+            got = b""
+            while len(got) < 2:
+                got += await stream.receive_some()
+            assert got == b"hi"
+
+    async def main() -> None:
+        async with library.open_nursery() as servers:
+            serve = partial(library.serve_tcp, echo, 0, host="127.0.0.1")
+            (listener,) = await servers.start(serve)
+            port = listener.socket.getsockname()[1]
+            async with library.open_nursery() as clients:
+                clients.start_soon(client, port)
+                clients.start_soon(client, port)
+            servers.cancel_scope.cancel()
+
+    return {"workers": [main], "backend": "trio"}
+
+
 #: By name: the packages that are needed, and what makes the program.
 PROGRAMS: dict[str, tuple[tuple[str, ...], Callable[[], dict[str, Any]]]] = {
     "http.client": ((), http_client),
@@ -389,4 +421,6 @@ PROGRAMS: dict[str, tuple[tuple[str, ...], Callable[[], dict[str, Any]]]] = {
     "httpx, uvicorn": (("httpx", "uvicorn"), httpx_uvicorn),
     "websockets": (("websockets",), websockets),
     "anyio": (("anyio",), anyio_tcp),
+    "anyio on trio": (("anyio", "trio"), anyio_on_trio),
+    "trio": (("trio",), trio_streams),
 }

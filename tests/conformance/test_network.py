@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import trio
 
 import tracelock
 from tests.helpers import network_programs as programs
@@ -213,6 +214,32 @@ def test_a_loop_and_threads_talk_to_each_other() -> None:
         schedules=6, instrument=[],
     )  # fmt: skip
     assert found.verdict == "passed", found
+
+
+def test_a_run_of_trio_talks_to_a_thread() -> None:
+    """Which it waits for, and which tells it."""
+
+    class Pair:
+        def __init__(self) -> None:
+            self.ends = socket.socketpair()
+
+    def answers(pair: Pair) -> None:
+        assert pair.ends[0].recv(9) == b"?"
+        pair.ends[0].sendall(b"!")
+
+    def asks(pair: Pair) -> None:
+        async def main() -> None:
+            stream = trio.SocketStream(trio.socket.from_stdlib_socket(pair.ends[1]))
+            await stream.send_all(b"?")
+            assert await stream.receive_some() == b"!"
+
+        trio.run(main)
+
+    found = tracelock.explore(
+        workers=[answers, asks], setup=Pair, schedules=20, instrument=[], shrink=False
+    )
+    assert found.verdict == "passed", failure(found)
+    assert not found.account.outside
 
 
 # --- outside ---------------------------------------------------------------------------------

@@ -10,7 +10,9 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from tests.helpers.patch_uses import explore_uses, judge
+import trio
+
+from tests.helpers.patch_uses import explore_uses, judge, worker_name
 from tracelock.instrument.patches import table
 
 Use = Callable[..., Any]
@@ -151,6 +153,52 @@ USES: dict[str, Use] = {
     "socket.gethostbyname": lambda: socket.gethostbyname("localhost"),
     "socket.gethostbyaddr": lambda: str(socket.gethostbyaddr("127.0.0.1")),
 }
+
+
+async def t_talks() -> None:
+    """Two tasks, of which each has to wait for the other."""
+    one, other = trio.socket.socketpair()
+
+    async def answers() -> None:
+        size = 0
+        while size < 100_000:
+            size += len(await other.recv(60_000))
+        await trio.sleep(1.0)
+        other.close()
+
+    with one:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(answers)
+            await trio.SocketStream(one).send_all(b"x" * 100_000)
+            assert await one.recv(1) == b""
+
+
+async def t_fails(now: bool) -> None:
+    await trio.sleep(10_000.0)
+    if now:
+        raise RuntimeError("the last one, so that there is a trace")
+
+
+#: The same on trio.
+TRIO_USES: dict[str, Use] = {
+    "trio.lowlevel.wait_readable": t_talks,
+    "trio.lowlevel.wait_writable": t_talks,
+    "trio.lowlevel.notify_closing": t_talks,
+    "trio.SocketType._nonblocking_helper": t_talks,
+}
+
+
+def test_each_row_of_trio_is_called_where_it_is_used() -> None:
+    rows = table("trio_network")
+    assert TRIO_USES.keys() == {row.name for row in rows}
+    seen = explore_uses(TRIO_USES, fails=t_fails, backend="trio")
+    for name in TRIO_USES:
+        callers = {worker.partition("/")[0] for worker, _ in seen.calls[name]}
+        assert worker_name(name) in callers
+        did = {event.op for event in seen.events[worker_name(name)]}
+        assert {"put", "get", "set"} <= did, did
+    assert seen.explored.trace.verdict.message.startswith("RuntimeError: the last one")
+    assert not seen.explored.account.outside
 
 
 def test_each_row_says_what_is_so() -> None:

@@ -43,7 +43,7 @@ def test_each_row_has_a_use() -> None:
         *used.THREADS, *used.FILES, *used.PROCESSES, *used.ALONE, *used.DYING, *loops.ASYNCIO,
         *loops.ASYNCIO_LOOP, *loops.ANYIO, *loops.TRIO_APART, *loops.OWN_LOOPS,
         *loops.REFUSED, *loops.TRIO, *loops.TRIO_LOOP, *loops.OUTSIDE, *outside.BLOCKS,
-        *outside.SAME, *network.USES,
+        *outside.SAME, *network.USES, *network.TRIO_USES,
     }  # fmt: skip
     assert {row.name for row in ROWS} == uses
     assert len(uses) == len(ROWS) > 200

@@ -57,6 +57,7 @@ GROUPS: Final[dict[str, PatchGroup]] = {
     "asyncio": PatchGroup(("loops.asyncio_patches",), "asyncio"),
     "anyio": PatchGroup(("loops.anyio_patches",), "anyio"),
     "trio": PatchGroup(("loops.trio_patches",), "trio"),
+    "trio_network": PatchGroup(("network.trio_sockets",), "trio"),
     "own_loops": PatchGroup(("loops.own_asyncio",)),
     "own_trio": PatchGroup(("loops.own_trio",), "trio"),
     "outside": PatchGroup(("outside",)),
@@ -64,7 +65,7 @@ GROUPS: Final[dict[str, PatchGroup]] = {
 #: Those that are applied whatever backend runs the code.
 COMMON: Final = ("threads", "time", "exits", "network", "files", "processes")
 #: Those of loops: any program may start one of its own.
-LOOPING: Final = ("own_loops", "own_trio", "asyncio", "anyio", "trio")
+LOOPING: Final = ("own_loops", "own_trio", "asyncio", "anyio", "trio", "trio_network")
 #: What loops do stays under control also where their modules are instrumented.
 LOOPS: Final = frozenset({"asyncio", "anyio", "trio"})
 

@@ -55,7 +55,7 @@ def _method(name: str, how: str = CONTROLLED) -> Callable[[Callable[..., Any]], 
             end = None if worker is None else end_of(worker, self)
             if end is None or worker is None or worker.elsewhere:
                 if worker is not None:
-                    used_outside(worker, "socket", sys._getframe(1).f_globals.get("__name__"))
+                    used_outside(worker, "socket", _asks())
                 return real(self, *args, **kwargs)
             return body(worker, end, self, *args, **kwargs)
 
@@ -64,6 +64,14 @@ def _method(name: str, how: str = CONTROLLED) -> Callable[[Callable[..., Any]], 
         return by
 
     return declare
+
+
+def _asks() -> str:
+    """The module whose code uses a socket, by way of the class's own."""
+    frame: Any = sys._getframe(2)
+    while frame.f_back is not None and frame.f_globals.get("__name__") == "socket":
+        frame = frame.f_back
+    return str(frame.f_globals.get("__name__"))
 
 
 def _wait(sock: Any, flags: int = 0) -> float | None:
@@ -86,9 +94,6 @@ def _created(
     if worker.elsewhere:
         used_outside(worker, "socket", "")
         return
-    asks = sys._getframe(1).f_globals.get("__name__")
-    if str(asks).startswith("trio."):
-        return  # whose sockets have taken the real methods when it was imported
     kind = int(self.type)
     if int(self.family) in FAMILIES and kind in KINDS:
         network_of(worker.hub).ends[_fileno(self)] = operations.new_end(
