@@ -239,7 +239,6 @@ def test_a_run_of_trio_talks_to_a_thread() -> None:
         workers=[answers, asks], setup=Pair, schedules=20, instrument=[], shrink=False
     )
     assert found.verdict == "passed", failure(found)
-    assert not found.account.outside
 
 
 # --- outside ---------------------------------------------------------------------------------
