@@ -241,6 +241,35 @@ def test_a_run_of_trio_talks_to_a_thread() -> None:
     assert found.verdict == "passed", failure(found)
 
 
+def accepts(server: socket.socket) -> None:
+    server.accept()
+
+
+def selects(server: socket.socket) -> None:
+    with selectors.DefaultSelector() as selector:
+        selector.register(server, selectors.EVENT_READ)
+        selector.select()
+
+
+@pytest.mark.parametrize("waits", [accepts, selects])
+def test_who_waits_for_somebody_to_connect_is_in_no_deadlock(waits: Any) -> None:
+    """Somebody from outside might do so."""
+    found = tracelock.explore(
+        workers=[waits], setup=lambda: socket.create_server(("127.0.0.1", 0)), instrument=[],
+        schedules=3,
+    )  # fmt: skip
+    assert found.verdict == "unfinished", found
+    assert "connects from outside" in failure(found) and waits.__name__ in failure(found)
+
+
+def test_a_run_of_trio_that_serves_is_in_no_deadlock() -> None:
+    async def serves() -> None:
+        await trio.serve_tcp(trio.aclose_forcefully, 0, host="127.0.0.1")  # type: ignore[arg-type]
+
+    found = tracelock.explore(workers=[serves], backend="trio", instrument=[], schedules=3)
+    assert found.verdict == "unfinished" and "only real input" in failure(found), found
+
+
 # --- outside ---------------------------------------------------------------------------------
 def test_what_no_worker_serves_is_told_and_nothing_is_verified() -> None:
     server = socket.create_server(("127.0.0.1", 0))

@@ -340,6 +340,8 @@ class Hub:
         if self.controller.essential and self.controller.limit is None:
             for loop in self.own_loops:
                 loop.blocked()
+            if self.network is not None:
+                self.network.blocked()
 
     def abandon_loops(self) -> None:
         """The schedule is over: end the coroutines that are left on such loops."""

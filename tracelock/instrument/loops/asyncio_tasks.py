@@ -141,7 +141,20 @@ class AsyncioTasks(LoopTasks):
             self.set_timer()
 
     def watches(self) -> bool:
-        return self.loop._selector.outside
+        return self.polling.outside or (self.polling.listens and self._serves())
+
+    def _serves(self) -> bool:
+        """Whether all tasks that are left wait for somebody to connect, or for such tasks."""
+        serving = False
+        for worker in self.order:
+            if self.done(worker):
+                continue
+            future = worker.task._fut_waiter
+            if any(frame.f_code.co_name in _SERVING for frame in frames(worker.coro)):
+                serving = True
+            elif not isinstance(future, asyncio.Task) and not getattr(future, "_children", ()):
+                return False
+        return serving
 
     def signals(self) -> bool:
         return bool(getattr(self.loop, "_signal_handlers", None))
@@ -321,6 +334,8 @@ class AsyncioTasks(LoopTasks):
             self.loop._selector.close()
 
 
+#: Coroutine functions of asyncio that wait for somebody to connect.
+_SERVING: Final = frozenset({"serve_forever", "sock_accept"})
 _PATHS: Final = re.compile(r"[^\s'\"<>=(]*[/\\\\]([^/\\\\\s]+\.py)")
 _ADDRESSES: Final = re.compile(r" at 0x[0-9a-fA-F]+")
 

@@ -62,6 +62,11 @@ class Polling:
         """Whether anything is, or was, waited for."""
         return bool(self.kept) or self._begun
 
+    @property
+    def listens(self) -> bool:
+        """Whether somebody might connect."""
+        return any(end.listens for end in self._ends.values())
+
     # --- as a selector -----------------------------------------------------------------------
     def _end(self, fileobj: Any) -> tuple[int, End | None]:
         descriptor = fileobj if isinstance(fileobj, int) else int(fileobj.fileno())

@@ -16,7 +16,7 @@ from typing import Any, Final
 from tracelock.instrument.callers import caller
 from tracelock.instrument.network import operations
 from tracelock.instrument.network.ends import READABLE, WRITABLE, End
-from tracelock.instrument.network.table import Network, used_outside
+from tracelock.instrument.network.table import Network, network_of, used_outside
 from tracelock.instrument.patching import CONTROLLED, SEEN, patch, replace
 from tracelock.instrument.worker import Uncontrolled, Worker, here
 from tracelock.ops import GET, PUT, SLEEP, ObjectSpec, Op
@@ -63,6 +63,7 @@ class Waiting:
         while True:
             left = None if until is None else max(0.0, until - controller.now)
             op = Op(GET, self.number, caller(worker), None, left or None, left != 0.0)
+            network_of(worker.hub).waiting[worker.number] = self.wanted.keys()
             if worker.step(op) is not None:
                 return {}  # its time is up
             worker.record(None)
@@ -77,6 +78,7 @@ class Waiting:
         for end in self.wanted:
             end.watchers = [one for one in end.watchers if one is not self]
         self.wanted = {}
+        network_of(self.worker.hub).waiting.pop(self.worker.number, None)
 
 
 def wait_for(

@@ -207,10 +207,15 @@ def _outside(worker: Worker, self: Any, end: End, address: Any, connect: Any) ->
             "what is there answers in its own time, and is not controlled: have a worker listen "
             "there, or put something else in its place",
         )
-    with Uncontrolled(worker):
-        connected = connect(self, address)
-    _leave(worker, self)
-    return connected
+    try:
+        with Uncontrolled(worker):
+            code = connect(self, address)
+    except BlockingIOError:  # it is under way
+        _leave(worker, self)
+        raise
+    if code in (None, 0, errno.EINPROGRESS):
+        _leave(worker, self)
+    return code
 
 
 @_method("connect")

@@ -7,13 +7,14 @@ import errno
 import os
 import socket
 import zlib
+from collections.abc import Collection
 from typing import Any, Final
 
 from tracelock.instrument.account.known import trusted
 from tracelock.instrument.hub import Hub
 from tracelock.instrument.network.ends import UNIX, End, fail
 from tracelock.instrument.worker import Worker
-from tracelock.ops import ObjectSpec
+from tracelock.ops import GET, JOIN, ObjectSpec
 
 _fileno: Final[Any] = _socket.socket.fileno
 #: Where ports are given out that nobody asks for by number, and how many there are.
@@ -51,11 +52,42 @@ class Network:
         rules = hub.network_rules
         self.splits = SPLITS if rules is None else rules.splits
         self.faults = 0  # that this schedule has had
+        #: By worker the ends that it waits for, where these are several.
+        self.waiting: dict[int, Collection[End]] = {}
         self.ports: dict[tuple[str, int, Any], Port] = {}
 
     def keeps(self, sock: Any) -> bool:
         """Whether this socket is in memory."""
         return _fileno(sock) in self.ends
+
+    def blocked(self) -> None:
+        """Nobody can go on. Where all that are left wait for somebody to connect, that is no
+        deadlock: in reality somebody outside of the run may do so."""
+        controller = self.hub.controller
+        told = []
+        for number in controller.active:
+            op = controller.pending[number]
+            if op is None or number not in controller.essential or op.kind == JOIN:
+                continue
+            ends = self.waiting.get(number, ())
+            ports = [port for port in self.ports.values() if port.end is not None and (
+                (op.kind == GET and port.number == op.target) or port.end in ends
+            )]  # fmt: skip
+            if not any(
+                port.end is not None and port.end.listens and port.end.refs for port in ports
+            ):
+                return
+            name = self.hub.layout.workers[number].name
+            told.append(f"{name} at {op.at} ({', '.join(port.name for port in ports)})")
+        if told:
+            controller.limit = (
+                f"only somebody who connects from outside is left to wait for: {'; '.join(told)}"
+            )
+
+    def accepting(self) -> list[Any]:
+        """Those who are told when somebody connects."""
+        ends = [port.end for port in self.ports.values() if port.end is not None]
+        return [watcher for end in ends if end.listens for watcher in end.watchers]
 
     # --- names -------------------------------------------------------------------------------
     def number(self, name: str, kind: str) -> int:
