@@ -152,6 +152,11 @@ class PythonProgram:
         self.finally_ = (self.outcome,)
         self.aim = Aim(self.cancellations, chosen_of(self.cancellable, self.workers, names), names)
 
+    @property
+    def injected(self) -> int:
+        """How many cancellations, or faults of the network, a schedule may have."""
+        return max(self.cancellations, self.network.faults)
+
     def natural_backend(self) -> str:
         """The backend that its workers are written for: tasks or threads."""
         kinds = {inspect.iscoroutinefunction(work) for work in self.workers}
