@@ -35,6 +35,8 @@ from tracelock.instrument.worker import Uncontrolled, Worker, here
 from tracelock.ops import SLEEP, Op
 
 ROWS = table()
+#: Rows that replace something in order to say that it is not under control.
+REFUSED = {*loops.REFUSED, *network.REFUSED}
 REPLACED = [row for row in ROWS if row.by is not None]
 
 
@@ -43,12 +45,12 @@ def test_each_row_has_a_use() -> None:
         *used.THREADS, *used.FILES, *used.PROCESSES, *used.ALONE, *used.DYING, *loops.ASYNCIO,
         *loops.ASYNCIO_LOOP, *loops.ANYIO, *loops.TRIO_APART, *loops.OWN_LOOPS,
         *loops.REFUSED, *loops.TRIO, *loops.TRIO_LOOP, *loops.OUTSIDE, *outside.BLOCKS,
-        *outside.SAME, *network.USES, *network.TRIO_USES,
+        *outside.SAME, *network.USES, *network.TRIO_USES, *network.REFUSED,
     }  # fmt: skip
     assert {row.name for row in ROWS} == uses
     assert len(uses) == len(ROWS) > 200
     assert {row.how for row in ROWS} == {CONTROLLED, SEEN, NOT_CONTROLLED}
-    assert all(row.how != NOT_CONTROLLED or row.name in loops.REFUSED for row in REPLACED)
+    assert all(row.how != NOT_CONTROLLED or row.name in REFUSED for row in REPLACED)
 
 
 def test_what_a_row_names_exists() -> None:

@@ -45,7 +45,9 @@ GROUPS: Final[dict[str, PatchGroup]] = {
     ),
     "time": PatchGroup(("clock", "chance")),
     "exits": PatchGroup(("exits",)),
-    "network": PatchGroup(("network.sockets", "network.readiness", "network.resolving")),
+    "network": PatchGroup(
+        ("network.sockets", "network.readiness", "network.resolving", "network.secured")
+    ),
     "files": PatchGroup(("files.patches", "files.objects", "files.locks", "files.access")),
     "processes": PatchGroup(
         (

@@ -28,8 +28,11 @@ def shortened(worker: Worker, way: Direction, size: int, first: int, at: str) ->
     way.reader = worker.label
     if size < 2 or way.splits >= network.splits or worker.hub.phase is not Phase.RUN:
         return size
-    sizes = [size, *dict.fromkeys(n for n in (first, 1, size - 1) if 0 < n < size)]
-    told = [_WORDS[0], *(f"{n} of {size}" for n in sizes[1:])]
+    found = {size: _WORDS[0]}
+    for shorter, word in zip((first, 1, size - 1), _WORDS[1:], strict=True):
+        if 0 < shorter < size:
+            found.setdefault(shorter, word)
+    sizes, told = list(found), list(found.values())  # without numbers: those of TLS differ
     op = Op(CHOOSE, -1, at, body=Alternatives("bytes of a read", len(sizes), told))
     number: int = worker.do(op)
     op.remark = told[number]
