@@ -35,14 +35,16 @@ def is_socket(obj: object) -> bool:
                for base in type(obj).__mro__)  # fmt: skip
 
 
-def in_memory(network: Any, sock: object) -> bool:
-    """Whether this socket is one of the run's own network, which is under control; or a file that
-    is made of one."""
-    if network is None:
-        return False
-    if type(sock).__name__ == "SocketIO":
-        sock = getattr(sock, "_sock", None)
-    return sock is None or (is_socket(sock) and network.keeps(sock))
+def is_real_socket(network: Any, obj: Any) -> bool | None:
+    """Whether this is a real socket, or a file that is made of one; False for one of the run's own
+    ``network``, which is under control, None for anything else."""
+    if type(obj).__name__ == "SocketIO" and type(obj).__module__ == "socket":
+        obj = getattr(obj, "_sock", None)
+        if obj is None:
+            return False  # it is closed
+    if not is_socket(obj):
+        return None
+    return network is None or not network.keeps(obj)
 
 
 def parameters(code: CodeType) -> tuple[str, ...]:

@@ -43,8 +43,7 @@ from tracelock.instrument.account.known import (
 )
 from tracelock.instrument.account.looks import (
     cache_name,
-    in_memory,
-    is_socket,
+    is_real_socket,
     namespace,
     parameters,
     processor_time,
@@ -383,9 +382,8 @@ class CallRecorder:
         if kind in (ATOM, GUARDED):
             return
         of = root_of(type(owner).__module__ or "")
-        if type(owner).__module__ in OUTSIDE or of in OUTSIDE or is_socket(owner):
-            if in_memory(self.hub.network, owner):
-                return
+        real = is_real_socket(self.hub.network, owner)
+        if real or (real is None and (type(owner).__module__ in OUTSIDE or of in OUTSIDE)):
             waking = frame.f_code.co_name in WAKING or "wakeup_socketpair" in caller.module
             if (not waking and of not in ("select", "fcntl")) or caller.where != TRUSTED:
                 self._outside(SHOWN.get(of, of))
