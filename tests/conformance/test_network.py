@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
+import os
 import selectors
 import socket
 import threading
@@ -286,6 +288,29 @@ def test_what_no_worker_serves_is_told_and_nothing_is_verified() -> None:
     assert found.verdict == "passed" and not found.exhaustive
     told = str(found)
     assert f"127.0.0.1:{port}" in told and "have a worker listen" in told
+
+
+def connects(port: int) -> None:
+    socket.create_connection(("127.0.0.1", port)).close()
+
+
+def starts(server: socket.socket) -> None:
+    process = multiprocessing.get_context("fork").Process(
+        target=connects, args=server.getsockname()[1:]
+    )
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the platform has no fork")
+def test_a_socket_between_processes_is_refused() -> None:
+    found = tracelock.explore(
+        workers=[starts, accepts], setup=lambda: socket.create_server(("127.0.0.1", 0)),
+        instrument=[], schedules=2,
+    )  # fmt: skip
+    assert found.verdict == "unfinished", found
+    assert "between processes of one run" in failure(found)
 
 
 # --- faults ----------------------------------------------------------------------------------

@@ -18,7 +18,13 @@ from typing import Any, Final
 
 from tracelock.instrument.network import operations
 from tracelock.instrument.network.ends import End, fail
-from tracelock.instrument.network.table import FAMILIES, KINDS, network_of, used_outside
+from tracelock.instrument.network.table import (
+    FAMILIES,
+    KINDS,
+    network_of,
+    refuse_elsewhere,
+    used_outside,
+)
 from tracelock.instrument.patching import CONTROLLED, SEEN, patch, replace
 from tracelock.instrument.worker import Uncontrolled, Worker, here
 
@@ -56,6 +62,8 @@ def _method(name: str, how: str = CONTROLLED) -> Callable[[Callable[..., Any]], 
             if end is None or worker is None or worker.elsewhere:
                 if worker is not None:
                     used_outside(worker, "socket", _asks())
+                    if worker.elsewhere:
+                        refuse_elsewhere(worker, _fileno(self), args if "conn" in name else ())
                 return real(self, *args, **kwargs)
             return body(worker, end, self, *args, **kwargs)
 

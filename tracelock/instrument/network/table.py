@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Collection
 from typing import Any, Final
 
+from tracelock.errors import LimitReached
 from tracelock.instrument.account.known import trusted
 from tracelock.instrument.hub import Hub
 from tracelock.instrument.network.ends import UNIX, End, fail
@@ -162,6 +163,23 @@ def used_outside(worker: Worker, what: str, asks: Any) -> None:
     known = asks in _WAKING or (what == "select" and trusted(str(asks)))
     if account is not None and not known and not worker.importing:
         account.account.outside.add(what)
+
+
+def refuse_elsewhere(worker: Worker, descriptor: int, address: Any) -> None:
+    """A worker in another process uses a socket. Raises LimitReached where that is, or where its
+    ``address`` is of, one in the memory of this process, as far as that was so when it was forked.
+    """
+    network: Network | None = worker.hub.network
+    if network is None:
+        return
+    told = address[0] if address else None
+    number = told[1] if isinstance(told, tuple) and len(told) > 1 else told
+    served = any(key[2] == number and port.end is not None for key, port in network.ports.items())
+    if descriptor in network.ends or (address and served):
+        raise LimitReached(
+            "a socket between processes of one run is not under control: have both ends in threads "
+            "or tasks of one process"
+        )
 
 
 def _hostname() -> str:
