@@ -43,7 +43,7 @@ from tracelock.instrument.account.known import (
 )
 from tracelock.instrument.account.looks import (
     cache_name,
-    is_socket,
+    is_real_socket,
     namespace,
     parameters,
     processor_time,
@@ -382,7 +382,8 @@ class CallRecorder:
         if kind in (ATOM, GUARDED):
             return
         of = root_of(type(owner).__module__ or "")
-        if type(owner).__module__ in OUTSIDE or of in OUTSIDE or is_socket(owner):
+        real = is_real_socket(self.hub.network, owner)
+        if real or (real is None and (type(owner).__module__ in OUTSIDE or of in OUTSIDE)):
             waking = frame.f_code.co_name in WAKING or "wakeup_socketpair" in caller.module
             if (not waking and of not in ("select", "fcntl")) or caller.where != TRUSTED:
                 self._outside(SHOWN.get(of, of))
@@ -406,7 +407,7 @@ class CallRecorder:
             self.account.unseen.setdefault(SETTING_IN_C[root, name], OF_ALL)
         elif (root, name) in SIGNALLING:
             self._outside(f"{SHOWN.get(root, root.lstrip('_'))}.{name}")
-        elif root in OUTSIDE:
+        elif root in OUTSIDE and name not in PLAIN_CALLS:
             self._outside(SHOWN.get(root, root))
         elif root in ("posix", "nt"):
             if name not in PLAIN_CALLS and caller.where == LOOKED:
