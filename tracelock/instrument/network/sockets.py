@@ -39,6 +39,9 @@ _BY_DESCRIPTOR: Final = frozenset({
     "asyncio.selector_events", "asyncio.proactor_events", "multiprocessing.connection",
     "multiprocessing.reduction", "trio._core._wakeup_socketpair", "subprocess",
 })  # fmt: skip
+#: What nothing comes of that a program sees: it is done to sockets of others too, when the last who
+#: had one has gone.
+_NO_USE: Final = frozenset({"_real_close"})
 _fileno: Final = _REAL.fileno
 _gettimeout: Final = _REAL.gettimeout
 
@@ -61,7 +64,8 @@ def _method(name: str, how: str = CONTROLLED) -> Callable[[Callable[..., Any]], 
             end = None if worker is None else end_of(worker, self)
             if end is None or worker is None or worker.elsewhere:
                 if worker is not None:
-                    used_outside(worker, "socket", _asks())
+                    if name not in _NO_USE:
+                        used_outside(worker, "socket", _asks())
                     if worker.elsewhere:
                         refuse_elsewhere(worker, _fileno(self), args if "conn" in name else ())
                 return real(self, *args, **kwargs)
