@@ -38,7 +38,7 @@ _DESCRIPTORS: Final = frozenset(map(identity, (
     types.MethodDescriptorType, types.WrapperDescriptorType, types.GetSetDescriptorType,
     types.MemberDescriptorType, types.ClassMethodDescriptorType,
 )))  # fmt: skip
-_FIXED: Final = (tuple, list, FrameType)
+_FIXED: Final = frozenset(map(identity, (tuple, list, FrameType)))
 _defaults: Final = vars(FunctionType)["__defaults__"].__get__
 
 
@@ -260,7 +260,7 @@ class KnownReferences:
                 pending[number] = holder
         owners: list[Any] = []
         # what cannot be changed where it stands is of no account
-        lost = {number: one for number, one in pending.items() if type(one) not in _FIXED}
+        lost = {number: one for number, one in pending.items() if identity(type(one)) not in _FIXED}
         ways: dict[int, tuple[int, ...]] = {number: (number,) for number in pending}
         for _ in range(steps):
             if not pending:
