@@ -293,8 +293,8 @@ class KnownReferences:
                 owners.append(owner)
             elif issubclass(type(owner), type):
                 (held,) = gc.get_referents(class_names(owner))
-                if pending.pop(identity(held), None) is not None:
-                    lost.pop(identity(held), None)
+                if lost.pop(identity(held), None) is not None:  # else it leads to one who has them
+                    del pending[identity(held)]
                     owners.append(owner)
                     for name, value in list(held.items()):
                         if type(name) is str and identity(value) in doubtful:
