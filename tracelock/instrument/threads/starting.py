@@ -38,14 +38,14 @@ def thread_start(worker: Worker, real: Any, self: Any) -> None:
     number = hub.layout.worker(_label(self, worker))
     if _idles(self):
         hub.controller.lingering.add(number)
-    worker.do(Op(SPAWN, number, caller(worker)))
+    place = caller(worker)
+    worker.do(Op(SPAWN, number, place))
     run = self.run
     child = worker.thread_of(number, self)
     child.daemon = self.daemon or _idles(self)
     child.thread = self
     self._tracelock = (hub.schedule, child)
-    place = caller(worker)
-    lives.begins(worker, place)
+    lives.more_or_less(worker, place)
     self.run = lambda: child.live(lambda: _run(self, run, hub, child, place))
     worker.launch_thread(child, self, real)
 
