@@ -54,6 +54,9 @@ EXTENDED: dict[str, dict[str, int]] = {
     "conformance/test_teeth.py": {
         "test_verdicts_are_those_of_every_order": 10,
     },
+    "conformance/test_sets_order.py": {
+        "test_sets_that_the_expression_makes_have_one_too": 6,
+    },
     "conformance/test_account.py": {
         "test_a_module_that_is_not_looked_into_may_hold_what_is_shared": 0,
         "test_a_recursion_that_never_ends_is_the_programs_own": 0,
@@ -214,6 +217,14 @@ EXTENDED: dict[str, dict[str, int]] = {
     },
     "conformance/test_many_workers.py": {
         "test_they_are_explored_and_their_failures_replayed": 4,
+    },
+    "conformance/test_network.py": {
+        "test_a_lost_update_of_an_unmodified_server_and_client": 0,
+        "test_a_loop_and_threads_talk_to_each_other": 0,
+        "test_a_retry_after_a_reset_applies_twice": 0,
+        "test_one_that_reads_lines_passes": 0,
+        "test_reduction_by_partial_orders_misses_nothing": 0,
+        "test_the_server_with_a_lock_passes": 0,
     },
     "conformance/test_oracles.py": {
         "test_how_often_a_random_walk_fails": 4,

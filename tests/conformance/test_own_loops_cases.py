@@ -7,6 +7,7 @@ import contextlib
 import multiprocessing
 import queue
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -391,18 +392,18 @@ def test_a_wait_for_a_signal_is_no_deadlock(worker: Any) -> None:
 
 
 def test_real_input_is_named() -> None:
+    server = socket.create_server(("127.0.0.1", 0))  # which no worker has made
+
     def worker(s: State) -> None:
         async def main() -> None:
-            kept: list[Any] = []
-            server = await asyncio.start_server(lambda *pair: kept.append(pair), "127.0.0.1", 0)
-            address = server.sockets[0].getsockname()[:2]
-            reader, writer = await asyncio.open_connection(*address)
+            reader, writer = await asyncio.open_connection(*server.getsockname())
             with contextlib.closing(writer):
                 await reader.read(1)
 
         asyncio.run(main())
 
-    found = explore(worker, schedules=3)
+    with server:
+        found = explore(worker, schedules=3)
     assert found.verdict == "unfinished"
     assert "only real input and output is left to wait for: worker/main" in found.ways[0].message
 

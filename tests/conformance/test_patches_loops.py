@@ -143,6 +143,37 @@ async def looked() -> float:
     return asyncio.get_running_loop().time()
 
 
+async def connected() -> None:
+    async def answer(reader: Any, writer: Any) -> None:
+        writer.write(await reader.read())
+        writer.close()
+
+    async with await asyncio.start_server(answer, "localhost", 0) as server:
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        writer.write(b"x")
+        writer.write_eof()
+        assert await reader.read() == b"x"
+        writer.close()
+
+
+async def received() -> None:
+    one, other = socket.socketpair()
+    with one, other:
+        one.setblocking(False)
+        asyncio.get_running_loop().call_soon(other.send, b"x")
+        await asyncio.get_running_loop().sock_recv(one, 1)
+
+
+async def watched() -> None:
+    loop, event = asyncio.get_running_loop(), asyncio.Event()
+    one, other = socket.socketpair()
+    with one, other:
+        loop.add_reader(one, event.set)
+        other.send(b"x")
+        await event.wait()
+        loop.remove_reader(one)
+
+
 ASYNCIO: dict[str, Use] = {
     "asyncio.Lock.__init__": a_lock,
     "asyncio.Lock.acquire": a_lock,
@@ -178,6 +209,9 @@ ASYNCIO_LOOP: dict[str, tuple[Use, str]] = {
         sent, "checkpoint spawn wait checkpoint wake"
     ),
     "asyncio.AbstractEventLoop.run_in_executor": (in_an_executor, "checkpoint spawn"),
+    "asyncio.AbstractEventLoop.add_reader": (watched, "checkpoint put wait checkpoint wake set"),
+    "asyncio.AbstractEventLoop.sock_recv": (received, "checkpoint get checkpoint set"),
+    "asyncio.open_connection": (connected, "checkpoint spawn set put put set"),
     "asyncio.Task.cancel": (cancelled, "checkpoint spawn checkpoint cancel"),
     "asyncio.AbstractEventLoop.time": (looked, "checkpoint"),
     "asyncio.AbstractEventLoop.call_exception_handler": (handled, "checkpoint"),
@@ -350,6 +384,15 @@ async def t_signals() -> None:
         await trio.sleep(0)
 
 
+async def t_received() -> None:
+    one, other = trio.socket.socketpair()
+    with one, other:
+        stream = trio.SocketStream(one)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(other.send, b"x")
+            assert await stream.receive_some(1) == b"x"
+
+
 TRIO: dict[str, Use] = {
     "trio.Lock.__init__": t_lock,
     "trio.Lock.acquire": t_lock,
@@ -377,6 +420,7 @@ TRIO_LOOP: dict[str, tuple[Use, str]] = {
     "trio.MemorySendChannel.send": (t_channel, "checkpoint spawn checkpoint"),
     "trio.MemoryReceiveChannel.receive": (t_channel, "checkpoint spawn request checkpoint"),
     "trio.current_time": (t_time, "checkpoint"),
+    "trio.SocketStream.receive_some": (t_received, "checkpoint get checkpoint get"),
 }
 
 
@@ -412,35 +456,9 @@ def silent_server() -> socket.socket:
     return server
 
 
-async def connected() -> None:
-    with silent_server() as server:
-        reader, writer = await asyncio.open_connection(*server.getsockname())
-        await reader.read()
-        writer.close()
-
-
-async def received() -> None:
-    with silent_server() as server, socket.create_connection(server.getsockname()) as client:
-        client.setblocking(False)
-        await asyncio.get_running_loop().sock_recv(client, 1)
-
-
-async def watched() -> None:
-    with silent_server() as server:
-        event = asyncio.Event()
-        asyncio.get_running_loop().add_reader(server, event.set)
-        await event.wait()
-
-
 async def ran() -> None:
     process = await asyncio.create_subprocess_exec("sleep", "1.6")
     await process.wait()
-
-
-async def t_received() -> None:
-    with silent_server() as server:
-        stream = await trio.open_tcp_stream(*server.getsockname())
-        await stream.receive_some(1)
 
 
 async def t_ran() -> None:
@@ -448,11 +466,7 @@ async def t_ran() -> None:
 
 
 OUTSIDE: dict[str, tuple[str, Use]] = {
-    "asyncio.open_connection": ("asyncio", connected),
-    "asyncio.AbstractEventLoop.sock_recv": ("asyncio", received),
-    "asyncio.AbstractEventLoop.add_reader": ("asyncio", watched),
     "asyncio.create_subprocess_exec": ("asyncio", ran),
-    "trio.SocketStream.receive_some": ("trio", t_received),
     "trio.run_process": ("trio", t_ran),
 }
 

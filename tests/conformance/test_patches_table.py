@@ -1,7 +1,7 @@
 """The table of patches itself: it is complete, it is undone, and one function more is one row.
 
 That each row says what is so is tested, use by use, in ``test_patches_used``,
-``test_patches_loops`` and ``test_patches_outside``.
+``test_patches_loops``, ``test_patches_network`` and ``test_patches_outside``.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import pytest
 import tracelock
 import tracelock.instrument
 from tests.conformance import test_patches_loops as loops
+from tests.conformance import test_patches_network as network
 from tests.conformance import test_patches_outside as outside
 from tests.conformance import test_patches_used as used
 from tracelock.cli.main import main
@@ -34,6 +35,8 @@ from tracelock.instrument.worker import Uncontrolled, Worker, here
 from tracelock.ops import SLEEP, Op
 
 ROWS = table()
+#: Rows that replace something in order to say that it is not under control.
+REFUSED = {*loops.REFUSED, *network.REFUSED}
 REPLACED = [row for row in ROWS if row.by is not None]
 
 
@@ -42,12 +45,12 @@ def test_each_row_has_a_use() -> None:
         *used.THREADS, *used.FILES, *used.DATABASES, *used.PROCESSES, *used.ALONE, *used.DYING,
         *loops.ASYNCIO, *loops.ASYNCIO_LOOP, *loops.ANYIO, *loops.TRIO_APART, *loops.OWN_LOOPS,
         *loops.REFUSED, *loops.TRIO, *loops.TRIO_LOOP, *loops.OUTSIDE, *outside.BLOCKS,
-        *outside.SAME,
+        *outside.SAME, *network.USES, *network.TRIO_USES, *network.REFUSED,
     }  # fmt: skip
     assert {row.name for row in ROWS} == uses
     assert len(uses) == len(ROWS) > 200
     assert {row.how for row in ROWS} == {CONTROLLED, SEEN, NOT_CONTROLLED}
-    assert all(row.how != NOT_CONTROLLED or row.name in loops.REFUSED for row in REPLACED)
+    assert all(row.how != NOT_CONTROLLED or row.name in REFUSED for row in REPLACED)
 
 
 def test_what_a_row_names_exists() -> None:

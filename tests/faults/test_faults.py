@@ -44,7 +44,7 @@ def test_a_signal_leaves_whole_files_and_no_process(folder: Path, number: int) -
 def test_a_killed_worker_is_told(tmp_path: Path, name: str) -> None:
     fill(tmp_path)
     line = with_workers(tmp_path)[name]
-    ended = trial(line, tmp_path, Strike(signal.SIGKILL, 0.3, worker=0.5, begun=True))
+    ended = trial(line, tmp_path, Strike(signal.SIGKILL, 1.0, worker=0.5))
     assert faults_of(ended, line, tmp_path, STATUSES) == []
     assert ended.struck and TOLD.search(ended.out)
 

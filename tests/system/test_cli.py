@@ -671,10 +671,11 @@ def test_help_imports_nothing_of_substance() -> None:
         heavy.remove("dataclasses")  # what is printed in colours needs them
     assert not modules & heavy
     assert {name for name in modules if name.startswith("tracelock")} == {
-        "tracelock", "tracelock.cli", "tracelock.cli.main", "tracelock.cli.options",
+        "tracelock", "tracelock.cli", "tracelock.cli.asking", "tracelock.cli.asking.rows",
+        "tracelock.cli.main", "tracelock.cli.options",
         "tracelock.cli.streams", "tracelock.cli.usage", "tracelock.cli.usage.examples",
         "tracelock.cli.usage.parsers", "tracelock.cli.usage.suggestions",
-            "tracelock.cli.usage.values", "tracelock.schedulers",
+        "tracelock.cli.usage.values", "tracelock.schedulers",
         "tracelock.schedulers.strategies",
     }  # fmt: skip
 

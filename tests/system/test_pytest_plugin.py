@@ -104,6 +104,19 @@ def test_a_race_is_found_shown_kept_and_tried_first(pytester: pytest.Pytester) -
     assert not kept(pytester)
 
 
+def test_in_continuous_integration_the_schedule_is_shown_once(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CI", "true")  # pytest's summary then shows whole messages
+    pytester.makepyfile(test_race=RACE)
+    text = run(pytester, "--junitxml=told.xml").stdout.str()
+    assert text.count("it takes 1 preemptive switch") == text.count("why: ") == 1
+    assert "FAILED test_race.py::test_add - ScheduleFailed: AssertionError: assert 1 == 2\n" in text
+    told = (pytester.path / "told.xml").read_text(encoding="utf-8")
+    assert '<failure message="ScheduleFailed: AssertionError: assert 1 == 2">' in told
+    assert "it takes 1 preemptive switch" in told
+
+
 def test_what_was_kept_and_cannot_be_read_counts_for_nothing(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(test_race=RACE)
     run(pytester)

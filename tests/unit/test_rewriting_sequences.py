@@ -142,7 +142,10 @@ CASES = [
     ("return o.missing", "r o.missing"),
     ("return o.name.upper()", "r o.name"),
     ("yield from l", "r l, r l, r l, r l, r l"),
-    ("try:\n    raise ValueError(o.n)\nexcept ValueError as e:\n    return e.args", "r o.n"),
+    (
+        "try:\n    raise ValueError(o.n)\nexcept ValueError as e:\n    return e.args",
+        "r o.n, r ValueError.args",
+    ),
     ("return d | {'x': 1}", "r d, r dict"),
     ("return (yield o.n)", "r o.n"),
     ("print(l, file=o.f)", "r o.f, r l"),

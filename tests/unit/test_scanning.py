@@ -199,6 +199,14 @@ def test_one_who_lets_go_hides_nobody_who_is_new(asked: Asked) -> None:
     assert "named" in functions(asked([])) and asked.all
 
 
+def test_who_has_it_may_be_reached_by_a_class(asked: Asked) -> None:
+    Other.thing = {"field": Pair(vars(Has)["thing"], 1)}
+    assert asked([]) and asked.all
+    assert asked([]) and not asked.all
+    again = Pair(vars(Has)["thing"], 2)
+    assert asked([again]) and asked.all  # nothing leads to it but this function
+
+
 def test_code_in_c_that_has_it_and_cannot_be_asked_is_searched_for_once(asked: Asked) -> None:
     thing = ctypes.py_object(vars(Has)["thing"])
     taken = 0

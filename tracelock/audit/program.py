@@ -31,7 +31,21 @@ check=check, instrument=INSTRUMENT)``, which a test below does.
 """
 
 '''
-_BODY: Final = '''
+#: What ends a program of threads, and of tasks.
+ENDING: Final = """{after}    seen = numbered({seen})
+    assert seen in IN_ORDER, f"this is of no order of the calls: {{seen}}"
+
+
+def test_it():
+    import tracelock
+
+    found = tracelock.explore(
+        setup=setup, workers=WORKERS, check=check, instrument=INSTRUMENT, strategy="dpor"
+    )
+    assert found.verdict != "failed", found.trace.verdict.message
+"""
+_BODY: Final = (
+    '''
 
 #: What the calls come to in each order, one after the other, then what is asked afterwards.
 IN_ORDER = {in_order}
@@ -58,18 +72,9 @@ WORKERS = [{names}]
 def check(shared):
     it = shared.it
     seen = [shared.results[number] for number in range({count})]
-{after}    seen = numbered({seen})
-    assert seen in IN_ORDER, f"this is of no order of the calls: {{seen}}"
-
-
-def test_it():
-    import tracelock
-
-    found = tracelock.explore(
-        setup=setup, workers=WORKERS, check=check, instrument=INSTRUMENT, strategy="dpor"
-    )
-    assert found.verdict != "failed", found.trace.verdict.message
 '''
+    + ENDING
+)
 #: Schedules and seconds in which a program has to fail.
 _SCHEDULES: Final = 3_000
 

@@ -7,12 +7,13 @@ from typing import Final
 
 from tracelock.audit.bench import WORKERS
 from tracelock.audit.judging import Judge
-from tracelock.audit.program import head_of, in_order_of, seen_of
+from tracelock.audit.program import ENDING, head_of, in_order_of, seen_of
 from tracelock.audit.reading import AuditedClass
 from tracelock.audit.results import WAITS
 from tracelock.audit.task_judging import TaskJudge
 
-_BODY: Final = '''
+_BODY: Final = (
+    '''
 
 #: What the calls come to in each order, one after the other, then what is asked afterwards.
 IN_ORDER = {in_order}
@@ -57,18 +58,9 @@ async def make(shared, name, calls):
 async def check(shared):
     it = shared.it
     seen = [shared.results.get(number, NOT_MADE) for number in range({count})]
-{after}    seen = numbered({seen})
-    assert seen in IN_ORDER, f"this is of no order of the calls: {{seen}}"
-
-
-def test_it():
-    import tracelock
-
-    found = tracelock.explore(
-        setup=setup, workers=WORKERS, check=check, instrument=INSTRUMENT, strategy="dpor"
-    )
-    assert found.verdict != "failed", found.trace.verdict.message
 '''
+    + ENDING
+)
 _CANCEL: Final = '''
 async def cancel(shared):
     """Cancel the first worker, wherever it is."""

@@ -79,6 +79,7 @@ class PythonBackend:
         self.hub.expected, self.hub.aim = program.expected, program.aim
         self.hub.listens, self.hub.collections = program.listens, program.collections
         self.hub.invariants = Invariants(self.hub, program)
+        self.hub.network_rules = program.network
         self.hub.pool = self._pooled
         self.hub.stand_in = self._stand_ins = StandIns()
         self.hub.stall = min(limits.stall, limits.seconds) * 0.8
@@ -93,8 +94,7 @@ class PythonBackend:
         self.stuck = ""
         #: The worker that was left behind, which no exception ends: it is in C.
         self.given_up: GivenUp | None = None
-        self.patient = False
-        self.apart = False  # this is a forked process, which ends when something goes wrong
+        self.patient = self.apart = False  # apart: a forked process, which ends if it goes wrong
         #: Called when a worker that is stuck is being seen to, which takes its time.
         self.sees_to_it: Callable[[], None] = lambda: None
         self.bounds = Bounds(self._stop)

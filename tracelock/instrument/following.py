@@ -18,6 +18,7 @@ from tracelock.engine.recording import result_of
 from tracelock.engine.replaying import Replay
 from tracelock.errors import Divergence
 from tracelock.instrument.files.access import FILE
+from tracelock.instrument.network.rules import FAULT
 from tracelock.objects import Rules
 from tracelock.ops import (
     ACQUIRE,
@@ -110,6 +111,8 @@ class PythonReplay(Replay):
                 and self._same_place(event.at, choice.at)
             )
         for event in self.events[self.position :]:
+            if event.worker == choice.worker and choice.way >= 0:  # of the network
+                return event.op == NAMES[CHOOSE] and event.target == FAULT
             if event.worker == choice.worker:
                 return event.op in _INJECTED and self._same_place(event.at, choice.at)
         return False

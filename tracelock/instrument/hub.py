@@ -122,6 +122,7 @@ class Hub:
         self.stall = 5.0
         self.paths: Any = None  # see ``files.access``
         self.databases: Any = None  # see ``databases.resource``
+        self.network_rules: Any = None  # see ``network.faults``
         #: What records the calls of this schedule, if it is recorded; asked as one begins.
         self.recorder: Any = None
         self.account: Any = None
@@ -183,6 +184,7 @@ class Hub:
         self.at_exit: list[tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]] = []
         self.collected = 0  # garbage collections so far
         self.imports: Any = None
+        self.network: Any = None  # of sockets in memory, see ``network``
         #: What is freed as it ends: locks that were free when it first used them, and threads.
         self.to_free: list[Any] = []
         # --- of processes: the names of objects that they share, and of those that a process has
@@ -353,6 +355,8 @@ class Hub:
         if self.controller.essential and self.controller.limit is None:
             for loop in self.own_loops:
                 loop.blocked()
+            if self.network is not None:
+                self.network.blocked()
 
     def abandon_loops(self) -> None:
         """The schedule is over: end the coroutines that are left on such loops."""

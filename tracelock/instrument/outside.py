@@ -11,8 +11,7 @@ from tracelock.instrument.patching import NOT_CONTROLLED, listed
 # a worker may block in these
 listed(
     __name__, NOT_CONTROLLED,
-    "socket.socket.accept", "socket.socket.recv", "select.select", "select.poll",
-    "selectors.DefaultSelector", "subprocess.run", "os.system", "os.pipe",
+    "select.epoll", "subprocess.run", "os.system", "os.pipe",
     "multiprocessing.Pipe", "signal.sigtimedwait", "ctypes.CDLL",
 )  # fmt: skip
 # these are done, or answered, as ever

@@ -45,6 +45,9 @@ GROUPS: Final[dict[str, PatchGroup]] = {
     ),
     "time": PatchGroup(("clock", "chance")),
     "exits": PatchGroup(("exits",)),
+    "network": PatchGroup(
+        ("network.sockets", "network.readiness", "network.resolving", "network.secured")
+    ),
     "files": PatchGroup(("files.patches", "files.objects", "files.locks", "files.access")),
     "databases": PatchGroup(("databases.sqlite_patches",), "sqlite3"),
     "processes": PatchGroup(
@@ -57,14 +60,15 @@ GROUPS: Final[dict[str, PatchGroup]] = {
     "asyncio": PatchGroup(("loops.asyncio_patches",), "asyncio"),
     "anyio": PatchGroup(("loops.anyio_patches",), "anyio"),
     "trio": PatchGroup(("loops.trio_patches",), "trio"),
+    "trio_network": PatchGroup(("network.trio_sockets",), "trio"),
     "own_loops": PatchGroup(("loops.own_asyncio",)),
     "own_trio": PatchGroup(("loops.own_trio",), "trio"),
     "outside": PatchGroup(("outside",)),
 }  # fmt: skip
 #: Those that are applied whatever backend runs the code.
-COMMON: Final = ("threads", "time", "exits", "files", "databases", "processes")
+COMMON: Final = ("threads", "time", "exits", "network", "files", "databases", "processes")
 #: Those of loops: any program may start one of its own.
-LOOPING: Final = ("own_loops", "own_trio", "asyncio", "anyio", "trio")
+LOOPING: Final = ("own_loops", "own_trio", "asyncio", "anyio", "trio", "trio_network")
 #: What loops do stays under control also where their modules are instrumented.
 LOOPS: Final = frozenset({"asyncio", "anyio", "trio"})
 

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Final
 from tracelock.engine.open import OpenLayout
 from tracelock.errors import StepFailure, UsageError
 from tracelock.instrument.loops.aim import Aim, chosen_of
+from tracelock.instrument.network.rules import NetworkRules
 from tracelock.instrument.rewrite.sites import all_loaded
 from tracelock.ops import ACQUIRE, CHECKPOINT, Value
 
@@ -109,7 +110,7 @@ class PythonProgram:
     that it was made from; ``names``: of the workers, else those of the functions. ``listens``:
     what a loop logs is the program's own business: it looks at the log. ``invariants``:
     what has to hold between steps, called as ``check`` is; ``watched`` gives the names of variables
-    that it was seen to read.
+    that it was seen to read. ``network``: what sockets between workers may do.
     """
 
     workers: Sequence[Work]
@@ -129,6 +130,7 @@ class PythonProgram:
     found: list[str] = field(default_factory=list)
     listens: bool = False
     invariants: Sequence[Work] = ()
+    network: NetworkRules = field(default_factory=NetworkRules)
     watched: Callable[[], list[str]] = list
     layout: OpenLayout = field(init=False)
     outcome: CheckOutcome = field(init=False)
@@ -149,6 +151,11 @@ class PythonProgram:
         self.outcome = CheckOutcome(text, text)
         self.finally_ = (self.outcome,)
         self.aim = Aim(self.cancellations, chosen_of(self.cancellable, self.workers, names), names)
+
+    @property
+    def injected(self) -> int:
+        """How many cancellations, or faults of the network, a schedule may have."""
+        return max(self.cancellations, self.network.faults)
 
     def natural_backend(self) -> str:
         """The backend that its workers are written for: tasks or threads."""
@@ -192,6 +199,8 @@ class PythonProgram:
             python["cancellations"] = self.cancellations
         if self.aim.chosen is not None:
             python["cancellable"] = [self.names[number] for number in sorted(self.aim.chosen)]
+        if network := self.network.to_table():
+            python["network"] = network
         python["sources"] = sources
         python["places"] = places
         if blocking := self._blocking(log):

@@ -22,6 +22,7 @@ from tracelock.objects.locks import (
     SemaphoreModel,
 )
 from tracelock.objects.queues import QueueModel, RoomModel
+from tracelock.objects.streams import CAPACITY, AddressModel, StreamModel
 from tracelock.objects.waits import AwaitedModel, BarrierModel, EventModel
 from tracelock.ops import Layout, ObjectSpec
 
@@ -183,6 +184,11 @@ KINDS: Final[dict[str, Kind]] = {
     # a queue whose items the real one keeps
     "room": _of_real_code(lambda rules, spec, _: RoomModel(spec), ("value", "maxsize")),
     "file_lock": _of_real_code(lambda *_: FileLockModel()),
+    # of a network in memory: a direction of a connection, and where connections arrive
+    "stream": _of_real_code(
+        lambda rules, spec, _: StreamModel(spec.maxsize or CAPACITY), ("maxsize",)
+    ),
+    "address": _of_real_code(lambda *_: AddressModel()),
 }
 
 

@@ -38,11 +38,19 @@ def show_as_text(item: pytest.Item) -> None:
 
     def repr_failure(excinfo: pytest.ExceptionInfo[BaseException], *more: Any, **named: Any) -> Any:
         if isinstance(excinfo.value, ScheduleFailed):
-            return excinfo.getrepr(style="value")
+            return _in_short(excinfo.getrepr(style="value"))
         drop_what_has_no_line(excinfo.value)
         return plain(excinfo, *more, **named)
 
     here.repr_failure = repr_failure
+
+
+def _in_short(shown: Any) -> Any:
+    """Let the summary, and the message in a JUnit file, have the first line. In CI, which pytest
+    knows by the variable ``CI``, its summary would show the whole schedule a second time."""
+    if shown.reprcrash is not None:
+        shown.reprcrash.message = shown.reprcrash.message.partition("\n")[0]
+    return shown
 
 
 def drop_what_has_no_line(error: BaseException) -> None:

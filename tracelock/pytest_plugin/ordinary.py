@@ -42,7 +42,8 @@ def is_ordinary(program: ItemProgram, options: dict[str, Any], explored: Explore
         return False
     if program.isolated or type(item).__name__ == "TestCaseFunction":
         return False  # unittest keeps what its tests raise to itself
-    if options.get("cancellations") or options.get("gc") or not whole(trace):
+    injects = any(options.get(one) for one in ("cancellations", "gc", "faults"))
+    if injects or not whole(trace):
         return False
     plan = Plan(
         program.backend(), "dpor", schedules=_SCHEDULES, seconds=_SECONDS, every=True,

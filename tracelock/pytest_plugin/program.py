@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from tracelock.session.target import Target
 
 #: Keywords of the marker that make the program.
-PROGRAM: Final = ("cancellations", "cancellable", "gc", "instrument", "expected_errors")
+PROGRAM: Final = (
+    "cancellations", "cancellable", "gc", "faults", "network", "instrument", "expected_errors",
+)  # fmt: skip
 #: How a test may end that neither passes nor fails.
 OTHERWISE: Final = (pytest.skip.Exception, pytest.xfail.Exception, pytest.exit.Exception)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tracelock.engine.limits import RunLimits
@@ -61,6 +61,8 @@ def explore(
     cancellations: int | None = None,
     cancellable: Sequence[Callable[..., Any] | str | int] | None = None,
     gc: bool | int = False,
+    faults: int | None = None,
+    network: Mapping[str, Any] | None = None,
     backend: str | None = None,
     strategy: str | Scheduler = "auto",
     schedules: int | None = None,
@@ -97,7 +99,11 @@ def explore(
     deadline that comes early, a cancel scope); ``cancellable``: those of which workers (functions,
     names or numbers; one cancellation where ``cancellations`` is not given), see also
     ``tracelock.cancellable``. ``gc``: whether a garbage collection may come at any step (a number:
-    so many). ``schedules`` is 1,000 there unless given.
+    so many). ``faults``: how many faults of the network between its sockets a schedule may have;
+    ``network``: ``kinds``, those that it may have (of ``refused``, ``timed out``, ``reset``,
+    ``unresolved``, ``lost``, ``doubled``, ``reordered``), and ``splits``, how many reads of each
+    direction of a connection give less than has come (1, as every program has to stand that).
+    ``schedules`` is 1,000 there unless given.
 
     ``backend``: ``threading``, ``multiprocessing``, ``asyncio`` or ``trio`` (default: threads, or
     asyncio for coroutine functions). ``strategy``: ``auto``, ``random``, ``pct``, ``pos``,
@@ -134,6 +140,8 @@ def explore(
         gc or None,
         cancellable,
         always,
+        faults,
+        network,
     )
     target = target_for(scenario, code, allow_call=allow_call)
     plan = Plan(

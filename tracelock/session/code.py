@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tracelock.errors import UsageError
+from tracelock.instrument.network.rules import NetworkRules, rules_of
 from tracelock.instrument.program import PythonProgram, module_of
 from tracelock.session.first_party import Project, named, root_for
 
@@ -15,9 +16,8 @@ from tracelock.session.first_party import Project, named, root_for
 @dataclass(slots=True)
 class PythonCode:
     """What there is to run (``workers``, with what ``setup`` makes, then ``check``), and what may
-    happen to it: ``expected_errors``, ``cancellations``, ``cancellable``, ``gc``; ``always``: what
-    has to hold between steps. See
-    ``tracelock.explore``.
+    happen to it: ``expected_errors``, ``cancellations``, ``cancellable``, ``gc``, ``faults`` and
+    ``network``; ``always``: what has to hold between steps. See ``tracelock.explore``.
 
     None for ``instrument``, ``cancellations`` and ``gc``: what the document says that names the
     code, else the modules in which the workers were written with those of the user's own that they
@@ -33,6 +33,8 @@ class PythonCode:
     gc: bool | int | None = None
     cancellable: Sequence[Any] | None = None
     always: Callable[..., Any] | Sequence[Callable[..., Any]] = ()
+    faults: int | None = None
+    network: Mapping[str, Any] | NetworkRules | None = None
 
     def program(
         self, name: str = "", *, source: dict[str, Any] | None = None,
@@ -66,8 +68,14 @@ class PythonCode:
             int(self.gc or 0), cancellations, self.cancellable,
             name or module_of(first) or "python", dict(source or {}), document, names,
             owns=None if project is None else project.owns, every=wanted.every,
-            found=list(wanted.found), invariants=invariants,
+            found=list(wanted.found), invariants=invariants, network=self.rules(),
         )  # fmt: skip
+
+    def rules(self) -> NetworkRules:
+        """What the network may do. Raises UsageError where that makes no sense."""
+        if isinstance(self.network, NetworkRules):
+            return self.network
+        return rules_of(self.faults, self.network)
 
 
 def invariants_of(given: Any) -> list[Callable[..., Any]]:

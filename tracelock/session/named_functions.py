@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from tracelock.backends.calls import check_calls, find_call
 from tracelock.errors import Problem, ScenarioError, TraceError
+from tracelock.instrument.network.rules import NetworkRules
 from tracelock.instrument.program import PythonProgram, by_name
 from tracelock.session.backends import check_supported
 from tracelock.session.code import PythonCode
@@ -60,6 +61,8 @@ def program_of(scenario: Scenario, *, allow_call: bool, given: PythonCode) -> Py
         collections if given.gc is None else given.gc,
         python.cancellable if given.cancellable is None else given.cancellable,
         [one for one in invariants if one is not None],
+        network=given.rules() if given.faults or given.network else
+        NetworkRules.of_table(python.network),
     )  # fmt: skip
     return code.program(scenario.name, document=scenario.to_data(), names=names)
 

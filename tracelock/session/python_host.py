@@ -331,7 +331,7 @@ class PythonHost(Interpreted, Host):
         program, backend, account = self.program, self.backend, self.account
         return (
             self._alone and account.workers < 2 and account.clean and not backend.afresh.drew
-            and not (program.collections or program.cancellations or self.isolation.apart)
+            and not (program.collections or program.injected or self.isolation.apart)
             and self.settings.clock == "virtual" and not (self.notes or backend.kept.lasting)
             and not any(
                 one.writers for name, one in self.names.variables.items() if name.startswith(FILE)
@@ -348,8 +348,8 @@ class PythonHost(Interpreted, Host):
         return made or super().scheduler(strategy, seed, depth)
 
     def injecting(self, scheduler: Scheduler, seed: int) -> Scheduler:
-        if self.program.collections or self.program.cancellations:
-            return InjectingScheduler(scheduler, seed, max(2, self.program.cancellations))
+        if self.program.collections or self.program.injected:
+            return InjectingScheduler(scheduler, seed, max(2, self.program.injected))
         return scheduler
 
     def search(

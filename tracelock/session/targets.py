@@ -85,7 +85,9 @@ def _check_scenario(given: Any) -> None:
 def _of_scenario(scenario: Scenario, code: PythonCode | None, allow_call: bool) -> Target:
     if scenario.python is None:
         target = ScenarioTarget(scenario)
-        if code is not None and (code.cancellations or code.cancellable or code.gc):
+        if code is not None and (
+            code.cancellations or code.cancellable or code.gc or code.faults or code.network
+        ):
             require(target, Capability.INJECTIONS)
         return target
     from tracelock.session.code import PythonCode
@@ -112,6 +114,7 @@ def target_of(trace: Trace, *, code: PythonCode | None = None, allow_call: bool 
         from tracelock.scenario.loading import scenario_from_data
 
         return ScenarioTarget(scenario_from_data(trace.scenario, "the trace's scenario"))
+    from tracelock.instrument.network.rules import NetworkRules
     from tracelock.instrument.program import PythonProgram
     from tracelock.session.first_party import exactly
     from tracelock.session.named_functions import program_of_trace
@@ -126,7 +129,8 @@ def target_of(trace: Trace, *, code: PythonCode | None = None, allow_call: bool 
             return replace(
                 code, instrument=modules, cancellations=int(recorded.get("cancellations", 0)),
                 cancellable=recorded.get("cancellable"),
-                gc=int(recorded.get("collections", 0)),
+                gc=int(recorded.get("collections", 0)), faults=None,
+                network=NetworkRules.of_table(recorded.get("network") or {}),
             ).program()  # fmt: skip
         if not allow_call:
             raise UsageError(NOT_ALLOWED if code is None else _GIVE)

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
-from tracelock.analysis.derived.objects import ObjectInfo, by_kind
+from tracelock.analysis.derived.objects import BYTES, ObjectInfo, by_kind
 from tracelock.analysis.derived.state import place_of
 from tracelock.analysis.derived.steps import INDIVISIBLE, Steps, failed
 from tracelock.ops import (
@@ -147,6 +147,8 @@ def barrier(steps: Steps, info: ObjectInfo, events: Sequence[int]) -> list[Edge]
 
 def items(steps: Steps, info: ObjectInfo, events: Sequence[int]) -> list[Edge]:
     """From each put to the get that got its item."""
+    if info.order == BYTES:
+        return received(steps, events)
     edges = []
     puts: list[int] = []
     inside: list[Any] = []
@@ -159,6 +161,26 @@ def items(steps: Steps, info: ObjectInfo, events: Sequence[int]) -> list[Edge]:
             place = place_of(inside, result, info.order)
             edges.append(Edge(puts.pop(place), seq, "item"))
             del inside[place]
+    return edges
+
+
+def received(steps: Steps, events: Sequence[int]) -> list[Edge]:
+    """In one direction of a connection, from what sent a byte to what got it: of each ``get`` the
+    ``put`` with the last of its bytes, before which all others of them were sent."""
+    edges: list[Edge] = []
+    sent: list[tuple[int, int]] = []  # up to which byte, and by which event
+    total = read = 0
+    for seq in events:
+        result, value = steps.results[seq], steps.events.values[seq]
+        if steps.kinds[seq] == PUT and result is True and type(value) is int:
+            total += value
+            sent.append((total, seq))
+        elif steps.kinds[seq] == GET and type(result) is int and result > 0:
+            read += result
+            source = next((put for end, put in sent if end >= read), None)
+            if source is not None:
+                edges.append(Edge(source, seq, "item"))
+                sent = [one for one in sent if one[0] >= read]
     return edges
 
 

@@ -23,7 +23,7 @@ from tracelock.analysis.derived.edges import (
     reads_from,
     units,
 )
-from tracelock.analysis.derived.objects import SEMAPHORES, ObjectInfo, by_kind
+from tracelock.analysis.derived.objects import BYTES, SEMAPHORES, ObjectInfo, by_kind
 from tracelock.analysis.derived.steps import Steps, failed
 from tracelock.ops import ACQUIRE, GET, NOTIFY, PUT, RELEASE, SET, WAIT, WAKE
 from tracelock.trace import MISSING, frozen
@@ -155,6 +155,8 @@ def _barrier(steps: Steps, info: ObjectInfo, events: Sequence[int]) -> list[Edge
 
 
 def _queue(steps: Steps, info: ObjectInfo, events: Sequence[int]) -> list[Edge]:
+    if info.order == BYTES:  # which bytes a later one gets may be another in another schedule
+        return items(steps, info, events)[:1]
     # who got this very item got it from this very put, in any schedule; equal ones may swap
     put = Counter(frozen(steps.events.values[seq]) for seq in events if steps.kinds[seq] == PUT)
     edges = [

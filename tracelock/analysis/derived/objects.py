@@ -30,7 +30,16 @@ from tracelock.ops import (
 from tracelock.trace import MISSING, Trace
 from tracelock.trace.databases import WAITS
 
-__all__ = ["KINDS", "MUTEXES", "SEMAPHORES", "ObjectInfo", "by_kind", "objects_of"]
+__all__ = [
+    "BYTES",
+    "KINDS",
+    "MUTEXES",
+    "SEMAPHORES",
+    "ObjectInfo",
+    "by_kind",
+    "is_direction",
+    "objects_of",
+]
 
 _Entry = TypeVar("_Entry")
 #: Every kind of object, as scenarios name them.
@@ -40,8 +49,17 @@ KINDS: Final = (
 SEMAPHORES: Final = frozenset({"semaphore", "bounded_semaphore"})
 #: Kinds that are held by one worker at a time.
 MUTEXES: Final = frozenset({"lock", "rlock", "condition"})
+#: The order of what is a queue of bytes, of which an item is any number: a direction of a
+#: connection, in a trace of real code. What the names of both directions end in.
+BYTES: Final = "bytes"
+_DIRECTIONS: Final = (".sent", ".answered")
 #: Elements of one declared array that are told apart: a bound against traces from strangers.
 MOST_ELEMENTS: Final = 100_000
+
+
+def is_direction(name: str) -> bool:
+    """Whether an object of this name, to which something is put, is a direction of a connection."""
+    return name.endswith(_DIRECTIONS)
 
 
 def by_kind(**entries: _Entry) -> Mapping[str, _Entry]:
@@ -161,6 +179,8 @@ def _infer(columns: Columns, objects: dict[str, ObjectInfo]) -> None:
         else:
             what = "event"
         order = {"lifoqueue": "lifo", "priorityqueue": "priority"}.get(word, "fifo")
+        if what == "queue" and is_direction(name):
+            order = BYTES
         objects[name] = ObjectInfo(name, what, lock=name, order=order, declared=False)
         if what == "event" and not kinds & {SET, CLEAR} and name not in named:
             lock = _lock_around(columns, name)

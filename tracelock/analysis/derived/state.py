@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from tracelock.analysis.derived.objects import SEMAPHORES, ObjectInfo
+from tracelock.analysis.derived.objects import BYTES, SEMAPHORES, ObjectInfo
 from tracelock.analysis.derived.steps import Steps, failed
 from tracelock.ops import (
     ACQUIRE,
@@ -193,7 +193,13 @@ class ObjectState:
         result = self.steps.results[seq]
         target = self._target[self.steps.shapes[seq]]
         items = self.inside.get(target)
-        if items and not failed(result):
+        if items and self.info(target).order == BYTES:
+            left = result if type(result) is int else 0
+            while items and type(items[0]) is int and left >= items[0]:
+                left -= items.pop(0)
+            if items and left and type(items[0]) is int:
+                items[0] -= left
+        elif items and not failed(result):
             del items[place_of(items, result, self.info(target).order)]
 
     def _set(self, seq: int) -> None:

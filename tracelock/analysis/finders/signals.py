@@ -14,7 +14,7 @@ from typing import Final
 
 from tracelock.analysis.derived.ending import Pending
 from tracelock.analysis.derived.facts import Facts
-from tracelock.analysis.derived.objects import by_kind
+from tracelock.analysis.derived.objects import by_kind, is_direction
 from tracelock.analysis.findings import ERROR, Finding
 from tracelock.ops import (
     ACQUIRE,
@@ -364,6 +364,8 @@ def _permit(facts: Facts, one: Pending) -> Finding:
 
 def _queue(facts: Facts, one: Pending) -> Finding:
     name = facts.steps.names[one.worker]
+    if is_direction(one.target):
+        return _connection(facts, one)
     if one.op == GET:
         puts = on(facts, one.target, PUT)
         return _never(
@@ -375,6 +377,24 @@ def _queue(facts: Facts, one: Pending) -> Finding:
         facts, one, f"{name} waits for room in {one.target}, and no consumer is left",
         "A bounded queue needs somebody who takes from it until the last producer has ended.",
         on(facts, one.target, GET)[-FEW:],
+    )  # fmt: skip
+
+
+def _connection(facts: Facts, one: Pending) -> Finding:
+    """Bytes of a connection, or room for them, that the other end does not give."""
+    steps = facts.steps
+    name, wanted = steps.names[one.worker], PUT if one.op == GET else GET
+    others = sorted({
+        steps.names[steps.workers[seq]] for seq in on(facts, one.target, wanted)
+        if steps.workers[seq] != one.worker
+    })  # fmt: skip
+    what, does = ("bytes", "sends") if one.op == GET else ("room for bytes", "reads")
+    whose = f" (so far {', '.join(others)})" if others else ""
+    return _never(
+        facts, one, f"{name} waits for {what} of {one.target}, and nobody {does} there any more",
+        f"What the other end{whose} has to do next it waits to do, or has forgotten: each end of a "
+        "connection has to know when the other's turn comes, how long a message is, and to close "
+        "it, or to give the wait a timeout.", on(facts, one.target, wanted)[-FEW:],
     )  # fmt: skip
 
 

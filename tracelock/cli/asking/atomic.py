@@ -6,12 +6,12 @@ import argparse
 import os
 import shlex
 import sys
-import textwrap
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from tracelock.atomicity.asked import Atomicity, InterpreterAnswer, TasksAnswer, atomic
 from tracelock.atomicity.common import CommonOperation, common_operations
+from tracelock.cli.asking.given import wrapped
 from tracelock.cli.keeping import Keeper
 from tracelock.cli.output import Output
 from tracelock.cli.show import steps
@@ -68,24 +68,24 @@ def _show(found: Atomicity, path: str | None, out: Output) -> None:
             value if value.startswith("async def") else f"{name} = {value}"
             for name, value in found.samples.items()
         )
-        out.lines(_wrapped(f"  where {clean(values)}", width, 8))
+        out.lines(wrapped(f"  where {clean(values)}", width, 8))
     out.line()
     if found.tasks is not None:
         _tasks(found.tasks, out, width)
     for number, answer in enumerate(found.answers):
-        out.lines(_wrapped(_answer(answer, number), width, 7))
+        out.lines(wrapped(_answer(answer, number), width, 7))
         if answer.stress is not None:
-            out.lines(_wrapped(f"       {_stress(answer.stress)}", width, 7))
+            out.lines(wrapped(f"       {_stress(answer.stress)}", width, 7))
     if found.answers[0].atomic and found.fragile:
         out.line("\n  with the GIL it stays so as long as")
         for text in found.fragile:
-            out.lines(_wrapped(f"  - {clean(text)}", width, 4))
+            out.lines(wrapped(f"  - {clean(text)}", width, 4))
     out.line("\n  what others can see of it, in order:")
     for access in found.accesses:
         then = {"can": "   <- a switch can come here", "cannot-tell": "   <- it may come here"}
         line = f"line {access['line']}: " if found.is_function else ""
         text = f"  {line}{clean(access['text'])}{then.get(access['then'] or '', '')}"
-        out.lines(_wrapped(text, width, 6))
+        out.lines(wrapped(text, width, 6))
     if not found.accesses:
         out.line("  nothing: it changes nothing that they have")
     out.line("\n  bytecode:")
@@ -99,15 +99,6 @@ def _show(found: Atomicity, path: str | None, out: Output) -> None:
         place = f"PYTHONPATH={shlex.quote(os.path.dirname(path) or '.')}"
         out.line(f"\ntrace: {clean(path)}")
         out.line(f"replay it: {place} tracelock replay {shlex.quote(clean(path))} --allow-call")
-
-
-def _wrapped(text: str, width: int, indent: int) -> list[str]:
-    """A text as lines that fit, those after the first indented."""
-    lead = text[: len(text) - len(text.lstrip())]
-    return textwrap.wrap(
-        text.strip(), width, initial_indent=lead, subsequent_indent=" " * indent,
-        break_long_words=False, break_on_hyphens=False,
-    )  # fmt: skip
 
 
 def _bytecode(found: Atomicity, width: int) -> Iterator[str]:
@@ -127,7 +118,7 @@ def _bytecode(found: Atomicity, width: int) -> Iterator[str]:
         text = f"{place} {clean(one['argument'])}"
         if mark and len(text + mark) > width:
             yield text.rstrip()
-            yield from _wrapped(f"        {mark.strip()}", width, 11)
+            yield from wrapped(f"        {mark.strip()}", width, 11)
         else:
             yield f"{text}{mark}".rstrip()
     if short:
@@ -136,13 +127,13 @@ def _bytecode(found: Atomicity, width: int) -> Iterator[str]:
 
 def _tasks(tasks: TasksAnswer, out: Output, width: int) -> None:
     yes = "yes" if tasks.atomic else "NO"
-    out.lines(_wrapped(f"  {yes:4} tasks of one event loop: {clean(tasks.why)}", width, 7))
+    out.lines(wrapped(f"  {yes:4} tasks of one event loop: {clean(tasks.why)}", width, 7))
     words = {"suspends": "suspends", "may": "may suspend", "never": "never suspends"}
     for one in tasks.suspends:
         when = f" ({one['when']})" if one["when"] else ""
-        out.lines(_wrapped(f"       {clean(one['at'])!r} {words[one['how']]}{when}", width, 9))
+        out.lines(wrapped(f"       {clean(one['at'])!r} {words[one['how']]}{when}", width, 9))
     if tasks.stress is not None:
-        out.lines(_wrapped(f"       {_stress(tasks.stress, 'tasks')}", width, 7))
+        out.lines(wrapped(f"       {_stress(tasks.stress, 'tasks')}", width, 7))
     out.line("\n  and of threads, each with a loop of its own:")
 
 
@@ -168,7 +159,7 @@ def _interleaving(found: Atomicity, trace: Trace, out: Output) -> None:
         out.line("\n  an interleaving that shows it:\n")
     out.lines(steps(found.readable(trace), out, sources=True))
     message = clean(trace.verdict.message.splitlines()[0] if trace.verdict.message else "")
-    out.lines(_wrapped(f"  {message}", max(40, min(out.style.width, 110)), 4))
+    out.lines(wrapped(f"  {message}", max(40, min(out.style.width, 110)), 4))
 
 
 def _list(out: Output, as_json: bool) -> int:

@@ -6,19 +6,19 @@ import argparse
 import os
 import shlex
 import sys
-import textwrap
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Final
 
 from tracelock.audit import Audited, audit
 from tracelock.audit.kinds import TASKS, THREADS
 from tracelock.audit.matrix import FAILED, SIGNS, VERIFIED, AuditCell
+from tracelock.cli.asking.given import contract_of, pairs_of, wrapped
 from tracelock.cli.explore import STATUS
 from tracelock.cli.keeping import Keeper
 from tracelock.cli.output import Output
 from tracelock.cli.progress import progress
-from tracelock.errors import UsageError
+from tracelock.history.contracts import LINEARIZABLE
 from tracelock.report.wording import clean
 from tracelock.trace.folder import FOLDER, own_folder
 from tracelock.trace.outputs import write_whole
@@ -52,9 +52,10 @@ def audit_command(options: argparse.Namespace, out: Output) -> int:
 
         found = audit(
             options.subject, init=options.init, methods=options.methods, before=options.before,
-            calls=options.calls, workers=options.workers, contract=_contract(options.contract),
+            calls=options.calls, workers=options.workers,
+            contract=contract_of(options.contract) or LINEARIZABLE,
             ignore=options.ignore,
-            strategies=dict(_pairs("--strategy", options.strategy)), invariant=options.invariant,
+            strategies=dict(pairs_of("--strategy", options.strategy)), invariant=options.invariant,
             instrument=options.instrument, interpreter=options.interpreter or None,
             tasks=tasks, model=options.model,
             seconds=options.seconds, schedules=options.schedules, seed=options.seed,
@@ -78,37 +79,17 @@ def audit_command(options: argparse.Namespace, out: Output) -> int:
     return STATUS[found.verdict]
 
 
-def _contract(given: Sequence[str]) -> str | dict[str, str]:
-    words: dict[str, str] = {}
-    for one in given:
-        method, equals, word = one.rpartition("=")
-        if not equals:
-            if len(given) > 1:
-                raise UsageError("--contract WORD is for all methods: then it stands alone")
-            return one
-        words[method] = word
-    return words or "linearizable"
-
-
-def _pairs(option: str, given: Sequence[str]) -> Iterator[tuple[str, str]]:
-    for one in given:
-        name, equals, text = one.partition("=")
-        if not equals or not name or not text:
-            raise UsageError(f"{option} takes NAME=EXPR, not {one!r}")
-        yield name.strip(), text.strip()
-
-
 # --- the matrix on a terminal ------------------------------------------------------------------
 def _show(found: Audited, out: Output) -> None:
     width = max(40, min(out.style.width, 110))
     by = f", judged by the model {clean(found.model)}" if found.model else ""
     out.line(f"{clean(found.name)}   {clean(found.init)}   by {found.workers}{by}")
     begins = " | ".join(clean(one) or "as it is made" for one in found.states)
-    out.lines(_wrapped(f"begun in: {begins}", width, 2))
+    out.lines(wrapped(f"begun in: {begins}", width, 2))
     out.line()
     out.lines(_matrix(found, out.style.unicode))
     out.line()
-    out.lines(_wrapped(_legend(found, out.style.unicode), width, 2))
+    out.lines(wrapped(_legend(found, out.style.unicode), width, 2))
     for number, cell in enumerate(found.anomalies, 1):
         out.line()
         out.lines(_anomaly(number, cell, width))
@@ -120,13 +101,13 @@ def _show(found: Audited, out: Output) -> None:
     if reasons:
         out.line("\nwhy no more is claimed:")
         for reason, count in reasons.most_common(_REASONS):
-            out.lines(_wrapped(f"  {count} of the cells: {clean(reason)}", width, 4))
+            out.lines(wrapped(f"  {count} of the cells: {clean(reason)}", width, 4))
     for name, why in found.missing.items():
-        out.lines(_wrapped(f"  not called: {clean(name)}: {clean(why)}", width, 4))
+        out.lines(wrapped(f"  not called: {clean(name)}: {clean(why)}", width, 4))
     for note in found.notes:
-        out.lines(_wrapped(f"  note: {clean(note)}", width, 4))
+        out.lines(wrapped(f"  note: {clean(note)}", width, 4))
     out.line()
-    out.lines(_wrapped(clean(found.summary), width, 2))
+    out.lines(wrapped(clean(found.summary), width, 2))
     longer = f", {found.longer_clients:,} longer ones" if found.longer_clients else ""
     out.line(
         f"  {found.clients - found.longer_clients:,} clients of one call beside another{longer}; "
@@ -171,8 +152,8 @@ def _anomaly(number: int, cell: AuditCell, width: int) -> Iterator[str]:
     one, other = map(clean, cell.methods)
     beside = cell.about or f"beside {'itself' if one == other else other}"
     yield f"{number}. {clean(cell.kind)}: {one} {beside}"
-    yield from _wrapped(f"   {clean(cell.client)}", width, 5)
-    yield from _wrapped(f"   {clean(cell.detail)}", width, 5)
+    yield from wrapped(f"   {clean(cell.client)}", width, 5)
+    yield from wrapped(f"   {clean(cell.detail)}", width, 5)
     if cell.program is not None:
         yield f"   program: {clean(cell.program)}"
     if cell.trace is not None and cell.program is not None:
@@ -180,12 +161,4 @@ def _anomaly(number: int, cell: AuditCell, width: int) -> Iterator[str]:
         path = shlex.quote(clean(cell.trace))
         yield f"   replay it: {place} tracelock replay {path} --allow-call"
     if cell.reason:
-        yield from _wrapped(f"   note: {clean(cell.reason)}", width, 5)
-
-
-def _wrapped(text: str, width: int, indent: int) -> list[str]:
-    lead = text[: len(text) - len(text.lstrip())]
-    return textwrap.wrap(
-        text.strip(), width, initial_indent=lead, subsequent_indent=" " * indent,
-        break_long_words=False, break_on_hyphens=False,
-    ) or [""]  # fmt: skip
+        yield from wrapped(f"   note: {clean(cell.reason)}", width, 5)

@@ -6,15 +6,14 @@ import argparse
 import os
 import shlex
 import sys
-import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Final
 
+from tracelock.cli.asking.given import contract_of, pairs_of, wrapped
 from tracelock.cli.keeping import Keeper
 from tracelock.cli.learning.shipped import path_of
 from tracelock.cli.output import Output
 from tracelock.cli.progress import progress
-from tracelock.errors import UsageError
 from tracelock.report.wording import clean
 from tracelock.teeth import MutantResult, Teeth, teeth
 from tracelock.teeth.mutations import KINDS
@@ -62,7 +61,7 @@ def teeth_command(options: argparse.Namespace, out: Output) -> int:
             seconds=options.seconds, interpreter=options.interpreter or None,
             backend=options.backend or None, init=options.init, methods=options.methods,
             before=options.before, calls=options.calls, contract=contract_of(options.contract),
-            ignore=options.ignore, strategies=dict(_pairs(options.strategy)),
+            ignore=options.ignore, strategies=dict(pairs_of("--strategy", options.strategy)),
             invariant=options.invariant, audit=options.audit, allow_call=options.allow_call,
             progress=going,
         )  # fmt: skip
@@ -77,39 +76,18 @@ def teeth_command(options: argparse.Namespace, out: Output) -> int:
     return _STATUS[found.verdict]
 
 
-def contract_of(given: Sequence[str]) -> str | dict[str, str]:
-    """What ``--contract`` says: a word for all methods, or one for each of some."""
-    if len(given) == 1 and "=" not in given[0]:
-        return given[0]
-    words: dict[str, str] = {}
-    for one in given:
-        method, equals, word = one.rpartition("=")
-        if not equals:
-            raise UsageError("--contract WORD is for all methods: then it stands alone")
-        words[method] = word
-    return words
-
-
-def _pairs(given: Sequence[str]) -> Iterator[tuple[str, str]]:
-    for one in given:
-        name, equals, text = one.partition("=")
-        if not equals or not name or not text:
-            raise UsageError(f"--strategy takes NAME=EXPR, not {one!r}")
-        yield name.strip(), text.strip()
-
-
 # --- on a terminal -------------------------------------------------------------------------------
 def _show(found: Teeth, out: Output) -> None:
     width = max(40, min(out.style.width, 110))
     out.line(clean(found.subject))
-    out.lines(_wrapped(f"  as it is: {clean(found.original_summary)}", width, 4))
+    out.lines(wrapped(f"  as it is: {clean(found.original_summary)}", width, 4))
     counted = [one for one in found.mutants if one.counted]
     for verdict in (VERIFIED, UNPROVED, KILLED, INVALID, NOT_RUN, UNTRIED):
         some = [one for one in counted if one.verdict == verdict]
         if not some:
             continue
         out.line()
-        out.lines(_wrapped(f"{_TITLES[verdict]}:", width, 2))
+        out.lines(wrapped(f"{_TITLES[verdict]}:", width, 2))
         least = verdict in (INVALID, NOT_RUN, UNTRIED)
         for one in some[:_SHOWN] if least else some:
             out.lines(_mutant(one, width))
@@ -118,14 +96,14 @@ def _show(found: Teeth, out: Output) -> None:
     _widened(found, out, width)
     on = f" (--interpreter {clean(found.interpreter)})" if found.interpreter else ""
     for one in found.useless:
-        out.lines(_wrapped(
+        out.lines(wrapped(
             f"maybe useless: {clean(one.lock)} at {clean(one.file)}:{one.line}: without it every "
             f"interleaving of all pairs of methods{on} is as it should be", width, 2,
         ))  # fmt: skip
     for note in found.notes:
-        out.lines(_wrapped(f"note: {clean(note)}", width, 2))
+        out.lines(wrapped(f"note: {clean(note)}", width, 2))
     out.line()
-    out.lines(_wrapped(clean(found.summary), width, 2))
+    out.lines(wrapped(clean(found.summary), width, 2))
     kinds = [
         f"{kind}: {found.count(KILLED, kind)} of {number}"
         for kind in KINDS
@@ -144,7 +122,7 @@ def _mutant(one: MutantResult, width: int) -> Iterator[str]:
     if one.verdict in (KILLED, VERIFIED, UNPROVED):
         told = f"{spent}: {told}" if told else spent
     if told:
-        yield from _wrapped(f"    {clean(told)}", width, 6)
+        yield from wrapped(f"    {clean(told)}", width, 6)
     if one.trace is not None:
         yield f"    trace: {shlex.quote(clean(one.trace))}"
 
@@ -161,14 +139,6 @@ def _widened(found: Teeth, out: Output, width: int) -> None:
     )  # fmt: skip
     out.line()
     told = f"held for longer (not counted): {len(killed)} of {len(some)} killed"
-    out.lines(_wrapped(f"{told}; {rest}" if rest else told, width, 2))
+    out.lines(wrapped(f"{told}; {rest}" if rest else told, width, 2))
     for one in killed:
         out.lines(_mutant(one, width))
-
-
-def _wrapped(text: str, width: int, indent: int) -> list[str]:
-    lead = text[: len(text) - len(text.lstrip())]
-    return textwrap.wrap(
-        text.strip(), width, initial_indent=lead, subsequent_indent=" " * indent,
-        break_long_words=False, break_on_hyphens=False,
-    ) or [""]  # fmt: skip

@@ -165,7 +165,8 @@ def _write_plan(type_: type, name: str) -> WritePlan | None:
 def _in_c(type_: type, holder: type, name: str, value: object) -> bool:
     """Whether this is an attribute that an object has in C and that can change: of exceptions, of
     the contexts of ``decimal``, of cells. What the interpreter itself sets is none."""
-    if type(value) not in (GetSetDescriptorType, MemberDescriptorType) or name[:2] == "__":
+    kind = type(value)
+    if (kind is not GetSetDescriptorType and kind is not MemberDescriptorType) or name[:2] == "__":
         return False
     changes = issubclass(type_, BaseException | CellType) or holder.__module__ == "decimal"
     return changes and "__slots__" not in holder.__dict__

@@ -8,7 +8,7 @@ through the same set in another one.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from tracelock.instrument.accesses.containers import OVER
@@ -63,7 +63,7 @@ def _plain(obj: Any) -> Iterable[Any]:
 def _decided(item: Any) -> bool:
     """Whether its hash is the same in every run."""
     type_ = type(item)
-    if type_ in _NUMBERS:
+    if _is_any(type_, _NUMBERS):
         return True
     if type_ is tuple:
         return all(map(_decided, item))
@@ -75,16 +75,18 @@ def _decided(item: Any) -> bool:
     return type(module) is str and module.startswith(_OURS)
 
 
-def _is_any(what: object, those: list[Any]) -> bool:
+def _is_any(what: object, those: Sequence[Any]) -> bool:
     return any(what is one for one in those)
 
 
 def _has_text(item: Any) -> bool:
     type_ = type(item)
-    return type_ in _TEXT or (type_ is tuple and any(map(_has_text, item)))
+    return _is_any(type_, _TEXT) or (type_ is tuple and any(map(_has_text, item)))
 
 
 def _of_values(item: Any) -> bool:
     """Whether its hash depends on values alone."""
     type_ = type(item)
-    return type_ in _TEXT or _decided(item) or (type_ is tuple and all(map(_of_values, item)))
+    return (
+        _is_any(type_, _TEXT) or _decided(item) or (type_ is tuple and all(map(_of_values, item)))
+    )

@@ -56,9 +56,11 @@ HARMLESS: Final = frozenset(
         "itertools", "marshal", "math", "posix", "sys", "time", "unicodedata", "zlib",
     }
 )  # fmt: skip
-#: Functions of ``posix`` and ``nt`` that are not under control and need not be.
+#: Functions of ``posix``, ``nt`` and ``_socket`` that are not under control and need not be.
 PLAIN_CALLS: Final = frozenset(
     {
+        "CMSG_LEN", "CMSG_SPACE", "gethostname", "getdefaulttimeout", "htonl", "htons", "inet_aton",
+        "inet_ntoa", "inet_ntop", "inet_pton", "ntohl", "ntohs", "setdefaulttimeout",
         "_exit", "_path_normpath", "cpu_count", "fspath", "get_blocking", "get_terminal_size",
         "getcwd", "getcwdb", "getegid", "geteuid", "getgid", "getlogin", "getpid", "getppid",
         "getuid", "isatty", "register_at_fork", "sched_getaffinity", "sched_yield", "strerror",

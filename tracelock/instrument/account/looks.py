@@ -35,6 +35,18 @@ def is_socket(obj: object) -> bool:
                for base in type(obj).__mro__)  # fmt: skip
 
 
+def is_real_socket(network: Any, obj: Any) -> bool | None:
+    """Whether this is a real socket, or a file that is made of one; False for one of the run's own
+    ``network``, which is under control, None for anything else."""
+    if type(obj).__name__ == "SocketIO" and type(obj).__module__ == "socket":
+        obj = getattr(obj, "_sock", None)
+        if obj is None:
+            return False  # it is closed
+    if not is_socket(obj):
+        return None
+    return network is None or not network.keeps(obj)
+
+
 def parameters(code: CodeType) -> tuple[str, ...]:
     count = code.co_argcount + code.co_kwonlyargcount
     count += bool(code.co_flags & inspect.CO_VARARGS) + bool(code.co_flags & inspect.CO_VARKEYWORDS)

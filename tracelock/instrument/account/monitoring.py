@@ -8,20 +8,30 @@ while a search goes on.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from types import BuiltinFunctionType, CodeType, FrameType, MethodDescriptorType
 from typing import Any, Final
 
-from tracelock.instrument.account.profiling import C_CALL, CALL, DEEP, OnCall, deep
-from tracelock.instrument.contexts import identity
+from tracelock.instrument.account.profiling import C_CALL, CALL, DEEP, OWN_FOLDER, OnCall, deep
+from tracelock.instrument.contexts import identity, on_behalf
 from tracelock.instrument.hub import get_ident
 
 #: Tools may take one of six numbers; these two are set aside for none.
 _NUMBERS: Final = (3, 4)
 _NAME: Final = "tracelock"
 
+_LOOPS: Final = os.path.join(os.path.dirname(os.__file__), "asyncio") + os.sep
+
 _frame: Final = sys._getframe
+
+
+def silent(code: CodeType, what: int) -> bool:
+    """Whether it tells nothing that this code is entered, or calls a function in C."""
+    if what == CALL:
+        return code.co_filename.startswith((OWN_FOLDER, _LOOPS))
+    return code.co_filename.startswith(OWN_FOLDER) and identity(code) not in on_behalf
 
 
 class Monitored:

@@ -43,13 +43,13 @@ from tracelock.instrument.account.known import (
 )
 from tracelock.instrument.account.looks import (
     cache_name,
-    is_socket,
+    is_real_socket,
     namespace,
     parameters,
     processor_time,
     rebound,
 )
-from tracelock.instrument.account.monitoring import Monitored
+from tracelock.instrument.account.monitoring import Monitored, silent
 from tracelock.instrument.account.profiling import CALL, OWN_FOLDER, Profile
 from tracelock.instrument.account.reached import Reached
 from tracelock.instrument.account.touched import TouchedObjects
@@ -57,7 +57,6 @@ from tracelock.instrument.contexts import contexts, identity, on_behalf
 from tracelock.instrument.hub import Hub, Phase, ScheduleOver, get_ident
 
 #: The library of the loop, which is under control: who is in there is told by nobody (``TRUSTED``).
-_LOOPS: Final = os.path.join(os.path.dirname(os.__file__), "asyncio") + os.sep
 _FAST: Final = inspect.CO_OPTIMIZED | inspect.CO_NEWLOCALS
 #: Constructors: their object is theirs alone.
 _MAKING: Final = frozenset({"__init__", "__new__", "__post_init__", "__set_name__", "__del__"})
@@ -83,13 +82,6 @@ class KnownCode:
     rebinds: tuple[str, ...] = ()  # globals and variables of the closure that it assigns
     making: bool = False
     sets: str = ""  # what it changes of the whole process
-
-
-def _silent(code: CodeType, what: int) -> bool:
-    """Whether it tells nothing that this code is entered, or calls a function in C."""
-    if what == CALL:
-        return code.co_filename.startswith((OWN_FOLDER, _LOOPS))
-    return code.co_filename.startswith(OWN_FOLDER) and identity(code) not in on_behalf
 
 
 class CallRecorder:
@@ -183,7 +175,7 @@ class CallRecorder:
     @contextmanager
     def throughout(self) -> Iterator[None]:
         """While this is entered every schedule is recorded, on threads that no other ends."""
-        with Monitored(self._told, self.account.unseen, _silent) as monitored:
+        with Monitored(self._told, self.account.unseen, silent) as monitored:
             plain = self.profile
             self.profile = monitored if monitored.usable else plain
             try:
@@ -285,13 +277,19 @@ class CallRecorder:
             there = there.f_back
         return False
 
+    def _our_own(self, frame: FrameType) -> bool:
+        """Whether what is trusted was called by us, of our own accord."""
+        while self._code(frame).where == TRUSTED and frame.f_back is not None:
+            frame = frame.f_back
+        return self._code(frame).where == OURS and identity(frame.f_code) not in on_behalf
+
     def _entered(self, frame: FrameType, worker: int) -> None:
         about = self._code(frame)
         cached = self._cached.get(identity(frame.f_code))
         if cached is not None:
             self._touch(cached[1], worker)
         if about.where in (OURS, TRUSTED):
-            if about.sets and not self._serves(frame):
+            if about.sets and not self._our_own(frame):
                 self.account.unseen.setdefault(about.sets, OF_ALL)
             return
         if self._serves(frame):
@@ -383,7 +381,8 @@ class CallRecorder:
         if kind in (ATOM, GUARDED):
             return
         of = root_of(type(owner).__module__ or "")
-        if type(owner).__module__ in OUTSIDE or of in OUTSIDE or is_socket(owner):
+        real = is_real_socket(self.hub.network, owner)
+        if real or (real is None and (type(owner).__module__ in OUTSIDE or of in OUTSIDE)):
             waking = frame.f_code.co_name in WAKING or "wakeup_socketpair" in caller.module
             if (not waking and of not in ("select", "fcntl")) or caller.where != TRUSTED:
                 self._outside(SHOWN.get(of, of))
@@ -407,7 +406,7 @@ class CallRecorder:
             self.account.unseen.setdefault(SETTING_IN_C[root, name], OF_ALL)
         elif (root, name) in SIGNALLING:
             self._outside(f"{SHOWN.get(root, root.lstrip('_'))}.{name}")
-        elif root in OUTSIDE:
+        elif root in OUTSIDE and name not in PLAIN_CALLS:
             self._outside(SHOWN.get(root, root))
         elif root in ("posix", "nt"):
             if name not in PLAIN_CALLS and caller.where == LOOKED:

@@ -14,8 +14,7 @@ from tracelock.instrument.databases.sqlite_cursors import (
     class_below,
     in_transaction,
 )
-from tracelock.instrument.databases.sqlite_session import BUSY, LOCKED, SQLiteSession
-from tracelock.instrument.worker import Worker
+from tracelock.instrument.databases.sqlite_session import BUSY, LOCKED, SQLiteSession, acting
 
 _TOTAL: Final[Any] = vars(sqlite3.Connection)["total_changes"]
 
@@ -39,14 +38,6 @@ class ControlledConnection(sqlite3.Connection):
         mode = getattr(self, "autocommit", -1)
         return mode is False or (mode is not True and self.isolation_level is not None)
 
-    def _tracelock_worker(self) -> tuple[Worker, SQLiteSession] | None:
-        session = self._tracelock_session
-        if session is None:
-            return None
-        session.check_thread()
-        worker = session_worker()
-        return None if worker is None else (worker, session)
-
     def cursor(self, factory: Any = None) -> Any:
         session = self._tracelock_session
         if session is not None:
@@ -69,7 +60,7 @@ class ControlledConnection(sqlite3.Connection):
 
     # --- transactions --------------------------------------------------------------------------
     def _tracelock_ends(self, text: str, real: Callable[[], None]) -> None:
-        found = self._tracelock_worker()
+        found = acting(self._tracelock_session)
         if found is None or not in_transaction(self):
             real()
             return
@@ -83,7 +74,7 @@ class ControlledConnection(sqlite3.Connection):
         self._tracelock_ends("ROLLBACK", super().rollback)
 
     def __exit__(self, kind: Any, value: Any, trace: Any) -> Any:
-        if self._tracelock_worker() is None:
+        if acting(self._tracelock_session) is None:
             return super().__exit__(kind, value, trace)
         if getattr(self, "autocommit", -1) is True:
             return False
@@ -98,7 +89,7 @@ class ControlledConnection(sqlite3.Connection):
         return False
 
     def close(self) -> None:
-        found = self._tracelock_worker()
+        found = acting(self._tracelock_session)
         session = self._tracelock_session
         if session is None or session.is_closed:
             super().close()
@@ -157,7 +148,7 @@ class ControlledConnection(sqlite3.Connection):
     # --- what is seldom used -------------------------------------------------------------------
     def backup(self, target: sqlite3.Connection, **options: Any) -> None:
         """As ever, but it is done in one step where nobody is in the way."""
-        found = self._tracelock_worker()
+        found = acting(self._tracelock_session)
         if found is None:
             super().backup(target, **options)
             return
@@ -191,7 +182,7 @@ class ControlledConnection(sqlite3.Connection):
         super().interrupt()
 
     def serialize(self, **options: Any) -> bytes:
-        found = self._tracelock_worker()
+        found = acting(self._tracelock_session)
         if found is None:
             return super().serialize(**options)
         real = super().serialize

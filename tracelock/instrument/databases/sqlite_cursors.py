@@ -24,7 +24,7 @@ from tracelock.instrument.databases.resource import (
     Touches,
     session_worker,
 )
-from tracelock.instrument.databases.sqlite_session import SQLiteSession
+from tracelock.instrument.databases.sqlite_session import SQLiteSession, acting
 from tracelock.instrument.databases.sqlite_text import (
     busy_timeout,
     changes_rows,
@@ -65,16 +65,8 @@ class ControlledCursor(sqlite3.Cursor):
         if self._tracelock_session is not None:
             self._tracelock_session.cursors.add(self)
 
-    def _tracelock_worker(self) -> tuple[Worker, SQLiteSession] | None:
-        session = self._tracelock_session
-        if session is None:
-            return None
-        session.check_thread()
-        worker = session_worker()
-        return None if worker is None else (worker, session)
-
     def execute(self, sql: str, parameters: Any = (), /) -> Any:
-        found = self._tracelock_worker()
+        found = acting(self._tracelock_session)
         self._tracelock_count = None
         if found is None or not isinstance(sql, str):
             return super().execute(sql, parameters)
@@ -110,7 +102,7 @@ class ControlledCursor(sqlite3.Cursor):
         return self
 
     def executemany(self, sql: str, parameters: Iterable[Any], /) -> Any:
-        found = self._tracelock_worker()
+        found = acting(self._tracelock_session)
         self._tracelock_count = None
         if found is None or not isinstance(sql, str):
             return super().executemany(sql, parameters)
@@ -140,7 +132,7 @@ class ControlledCursor(sqlite3.Cursor):
         return real if self._tracelock_count is None else self._tracelock_count
 
     def executescript(self, sql_script: str, /) -> Any:
-        found = self._tracelock_worker()
+        found = acting(self._tracelock_session)
         if found is None or not isinstance(sql_script, str):
             return super().executescript(sql_script)
         worker, session = found
@@ -178,7 +170,7 @@ class ControlledCursor(sqlite3.Cursor):
     # --- rows ----------------------------------------------------------------------------------
     def _tracelock_fetch(self, real: Callable[[], _Result]) -> _Result:
         """Rows of the statement: to come to the last one may end a read, or a transaction."""
-        found = self._tracelock_worker()
+        found = acting(self._tracelock_session)
         if found is None or self._tracelock_open is None:
             return real()
         worker, session = found
@@ -209,7 +201,7 @@ class ControlledCursor(sqlite3.Cursor):
         return self._tracelock_fetch(super().__next__)
 
     def close(self) -> None:
-        found = self._tracelock_worker()
+        found = acting(self._tracelock_session)
         if found is not None:
             self._tracelock_end_rows(*found)
         super().close()

@@ -17,6 +17,7 @@ from tracelock.instrument.databases.resource import (
     NOTHING,
     Databases,
     DatabaseSession,
+    session_worker,
 )
 from tracelock.instrument.databases.sqlite_functions import undefine
 from tracelock.instrument.databases.sqlite_native import NATIVE
@@ -205,3 +206,13 @@ def _file_name(worker: Worker, path: str) -> str:
 def _shares_cache(name: str, uri: bool) -> bool:
     found = _URI.fullmatch(name) if uri else None
     return found is not None and "cache=shared" in (found["query"] or "")
+
+
+def acting(session: SQLiteSession | None) -> tuple[Worker, SQLiteSession] | None:
+    """Who uses a connection under control, and what is known of that; None elsewhere. Raises what
+    the module raises where another thread made it."""
+    if session is None:
+        return None
+    session.check_thread()
+    worker = session_worker()
+    return None if worker is None else (worker, session)

@@ -12,12 +12,10 @@ All callbacks are the steps of one pseudo-worker and all timers those of another
 from __future__ import annotations
 
 import asyncio
-import functools
 import heapq
-import selectors
 from asyncio import events
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Final
@@ -27,6 +25,8 @@ from tracelock.instrument.callers import caller
 from tracelock.instrument.hub import get_ident
 from tracelock.instrument.loops.cancel_ways import finds, idle, redelivers
 from tracelock.instrument.loops.tasks import EPOCH
+from tracelock.instrument.network.polled import Polling
+from tracelock.instrument.network.resolving import answer, resolved
 from tracelock.instrument.worker import here
 from tracelock.ops import NOTIFY, Op
 
@@ -193,29 +193,6 @@ class ControlledReadyQueue:
         self.resting.clear()
 
 
-class Polling:
-    """``selectors.DefaultSelector``, which costs a system call, only where it is needed; it never
-    waits."""
-
-    @functools.cached_property
-    def real(self) -> selectors.BaseSelector:
-        return selectors.DefaultSelector()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.real, name)  # register, unregister, modify, get_key
-
-    def get_map(self) -> Mapping[Any, selectors.SelectorKey]:
-        return self.real.get_map() if "real" in vars(self) else {}
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        return self.real.select(0) if self.get_map() else []
-
-    def close(self) -> None:
-        if "real" in vars(self):
-            self.real.close()
-            del self.real
-
-
 class ControlledLoop(asyncio.SelectorEventLoop):
     """One loop of one schedule. It is run by ``AsyncioTasks``, not by ``run_forever``."""
 
@@ -232,7 +209,7 @@ class ControlledLoop(asyncio.SelectorEventLoop):
     def __init__(self, tasks: AsyncioTasks) -> None:
         self.tasks = tasks
         self.futures = 0
-        super().__init__(Polling())  # type: ignore[arg-type]
+        super().__init__(Polling(tasks))  # type: ignore[arg-type]
         self._ready = ControlledReadyQueue(tasks)
         self._clock_resolution = 1e-9
 
@@ -322,12 +299,33 @@ class ControlledLoop(asyncio.SelectorEventLoop):
             self._ready.append(handle)
 
     def poll(self) -> None:
-        """What has come in from outside joins the line."""
-        if self._selector.get_map():
-            found = self._selector.select(0)
+        """What has come in joins the line."""
+        selector = self._selector
+        if selector.hot or selector.outside:
+            found = selector.select(0)
             if found:
                 self._ready.wake()
-            self._process_events(found)
+                self._process_events(found)
+
+    def heard(self) -> None:
+        """Another thread has brought something in, for which the loop wakes."""
+        self._ready.wake()
+        self._ready.safely = True
+        try:
+            self.poll()
+        finally:
+            self._ready.safely = False
+
+    async def getaddrinfo(
+        self, host: Any, port: Any, *, family: int = 0, type: int = 0, proto: int = 0,
+        flags: int = 0,
+    ) -> Any:  # fmt: skip
+        found = answer(host, port, family, type, proto, flags)
+        if found is not None:
+            return resolved(here(), host, found)
+        return await super().getaddrinfo(
+            host, port, family=family, type=type, proto=proto, flags=flags
+        )
 
 
 #: Types of what a new loop contains: of these each has its own, empty; those cannot change.
@@ -365,5 +363,5 @@ class NewLoops:
         space.update(self._shared)
         for name, make in self._remade:
             space[name] = make()
-        space["tasks"] = tasks
+        space["tasks"] = space["_selector"].tasks = tasks
         return loop

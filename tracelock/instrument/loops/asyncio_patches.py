@@ -7,8 +7,9 @@ What the loop itself (``asyncio_loop``) makes of its services: the steps of task
 *controlled*; callbacks (``call_soon``, done callbacks, readers and writers) are controlled against
 tasks, and come first in first out among themselves; what threads send (``call_soon_threadsafe``)
 and the bodies of an executor's threads are controlled. Calls of the exception handler are *seen*.
-Sockets, pipes, subprocesses and signals are *not controlled*: what has come in when the loop looks
-is handled, and where nothing else is left to wait for the schedule is unfinished.
+Sockets between workers are in memory, and *controlled* (``network``). Others, pipes, subprocesses
+and signals are *not controlled*: what has come in when the loop looks is handled, and where nothing
+else is left to wait for the schedule is unfinished.
 
 Sets of tasks and futures, and of anyio's cancel scopes, are ordered by hash, which by default is an
 address: tasks and futures of the loop are numbered, the others are numbered when they
@@ -40,12 +41,12 @@ _LOOP: Final = "asyncio.AbstractEventLoop"
 listed(
     __name__, CONTROLLED, "asyncio.create_task", "asyncio.sleep", "asyncio.timeout",
     f"{_LOOP}.call_soon", f"{_LOOP}.call_later", f"{_LOOP}.call_soon_threadsafe",
-    f"{_LOOP}.run_in_executor",
+    f"{_LOOP}.run_in_executor", f"{_LOOP}.add_reader", f"{_LOOP}.sock_recv",
+    "asyncio.open_connection",
 )  # fmt: skip
 listed(
     __name__, SEEN, "asyncio.Task.cancel", f"{_LOOP}.time", f"{_LOOP}.call_exception_handler"
 )  # fmt: skip
 listed(
-    __name__, NOT_CONTROLLED, "asyncio.open_connection", f"{_LOOP}.sock_recv",
-    f"{_LOOP}.add_reader", "asyncio.create_subprocess_exec",
+    __name__, NOT_CONTROLLED, "asyncio.create_subprocess_exec",
 )  # fmt: skip

@@ -21,14 +21,15 @@ from tracelock.instrument.loops.asyncio_loop import (
     ControlledReadyQueue,
     ControlledTask,
 )
-from tracelock.instrument.loops.awaits import awaiting
+from tracelock.instrument.loops.awaits import awaiting, frames
 from tracelock.instrument.loops.cancel_ways import deadlines, forget, redelivers, scopes
 from tracelock.instrument.loops.cancelling import Way
 from tracelock.instrument.loops.registry import keep_apart
 from tracelock.instrument.loops.tasks import EPOCH, LoopTasks, TaskWorker
+from tracelock.instrument.network.polled import Polling
 from tracelock.instrument.worker import Uncontrolled, here
 from tracelock.objects.waits import AwaitedModel
-from tracelock.ops import CANCEL, JOIN, NOTIFY, Op
+from tracelock.ops import CANCEL, GET, JOIN, NOTIFY, Op
 from tracelock.schedulers.base import LAST
 
 
@@ -52,6 +53,7 @@ class AsyncioTasks(LoopTasks):
         self._created = 0
         self.loop = (new_loop or self.loop_class)(self)
         self.ready: ControlledReadyQueue = self.loop._ready
+        self.polling: Polling = self.loop._selector
 
     # --- tasks -------------------------------------------------------------------------------
     def create_task(self, coro: Any, name: Any, context: Any, **kwargs: Any) -> ControlledTask:
@@ -139,7 +141,20 @@ class AsyncioTasks(LoopTasks):
             self.set_timer()
 
     def watches(self) -> bool:
-        return bool(self.loop._selector.get_map())
+        return self.polling.outside or (self.polling.listens and self._serves())
+
+    def _serves(self) -> bool:
+        """Whether all tasks that are left wait for somebody to connect, or for such tasks."""
+        serving = False
+        for worker in self.order:
+            if self.done(worker):
+                continue
+            future = worker.task._fut_waiter
+            if any(frame.f_code.co_name in _SERVING for frame in frames(worker.coro)):
+                serving = True
+            elif not isinstance(future, asyncio.Task) and not getattr(future, "_children", ()):
+                return False
+        return serving
 
     def signals(self) -> bool:
         return bool(getattr(self.loop, "_signal_handlers", None))
@@ -189,6 +204,8 @@ class AsyncioTasks(LoopTasks):
 
     def run_callbacks(self) -> None:
         _, handle, _ = self.ready.line.popleft()
+        if self.polling.queued:
+            self.polling.queued.discard(handle)
         if not handle._cancelled:
             handle._run()
 
@@ -261,6 +278,9 @@ class AsyncioTasks(LoopTasks):
         future = worker.task._fut_waiter
         if isinstance(future, asyncio.Task):
             return Op(JOIN, self.worker_of(future).number, at)
+        connection = self._connection(worker)
+        if connection >= 0:
+            return Op(GET, connection, at)
         children = [child for child in getattr(future, "_children", ()) if not child.done()]
         tasks = [self.worker_of(one) for one in children if isinstance(one, asyncio.Task)]
         names = [
@@ -278,6 +298,14 @@ class AsyncioTasks(LoopTasks):
         if isinstance(model, AwaitedModel):
             model.held = tuple(worker.number for worker in tasks)
         return op
+
+    def _connection(self, worker: TaskWorker) -> int:
+        """The direction of a connection in memory of whose bytes a task waits, -1 for none."""
+        for frame in frames(worker.coro):
+            if frame.f_code.co_qualname == "StreamReader._wait_for_data":
+                transport = getattr(frame.f_locals["self"], "_transport", None)
+                return self.polling.direction(getattr(transport, "_sock_fd", -1))
+        return -1
 
     def wake_all(self) -> None:
         super().wake_all()
@@ -306,6 +334,8 @@ class AsyncioTasks(LoopTasks):
             self.loop._selector.close()
 
 
+#: Coroutine functions of asyncio that wait for somebody to connect.
+_SERVING: Final = frozenset({"serve_forever", "sock_accept"})
 _PATHS: Final = re.compile(r"[^\s'\"<>=(]*[/\\\\]([^/\\\\\s]+\.py)")
 _ADDRESSES: Final = re.compile(r" at 0x[0-9a-fA-F]+")
 

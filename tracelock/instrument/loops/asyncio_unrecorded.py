@@ -30,7 +30,7 @@ class UnrecordedAsyncioTasks(UnrecordedTasks, AsyncioTasks):
         return self.loop is not None and super().reported(context)
 
     def look(self) -> None:
-        if vars(self.loop._selector):  # real input and output is waited for
+        if self.loop._selector.used:  # input and output is waited for
             self.beyond = True
 
     def next_time(self) -> float | None:

@@ -119,7 +119,7 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
     def searching(self, scheduler: Scheduler, clock: str, ours: bool) -> Iterator[None]:
         program = self.program
         recorded = (
-            not ours or program.collections or program.cancellations or self.names.mortal
+            not ours or program.collections or program.injected or self.names.mortal
             or clock != "virtual" or self.hub.invariants.any
         )  # fmt: skip
         self.by_steps = scheduler.by_steps and not recorded and self.tells_steps()

@@ -11,9 +11,10 @@ from typing import Any, Final
 
 from tracelock.instrument.hub import Hub, Phase
 from tracelock.instrument.loops import awaits
-from tracelock.instrument.loops.asyncio_loop import ControlledLoop, Polling
+from tracelock.instrument.loops.asyncio_loop import ControlledLoop
 from tracelock.instrument.loops.asyncio_tasks import AsyncioTasks
 from tracelock.instrument.loops.own import OwnLoopTasks, may_run, refuse
+from tracelock.instrument.network.polled import Polling
 from tracelock.instrument.patching import CONTROLLED, NOT_CONTROLLED, listed, patch
 from tracelock.instrument.worker import Worker
 
@@ -136,9 +137,9 @@ def _take_over(worker: Worker, loop: Any) -> None:
     made = OwnAsyncioTasks(worker.hub, worker)
     before, selector = list(loop._ready), loop._selector
     loop._close_self_pipe()
-    loop._selector = Polling()
+    loop._selector = made.polling = Polling(made)
     if selector.get_map():
-        loop._selector.real = selector
+        loop._selector.take(selector)
     else:
         selector.close()
     ready, made.loop = made.loop._ready, loop

@@ -57,9 +57,10 @@ _rows.before(trio.Condition, "notify_all", NOTIFY, -1)
 listed(
     __name__, CONTROLLED, "trio.Nursery.start_soon", "trio.sleep", "trio.move_on_after",
     "trio.to_thread.run_sync", "trio.MemorySendChannel.send", "trio.MemoryReceiveChannel.receive",
+    "trio.SocketStream.receive_some",
 )  # fmt: skip
 listed(__name__, SEEN, "trio.current_time")
-listed(__name__, NOT_CONTROLLED, "trio.SocketStream.receive_some", "trio.run_process")
+listed(__name__, NOT_CONTROLLED, "trio.run_process")
 
 #: What coroutine methods of trio wait for.
 WAITING: Final = (

@@ -20,7 +20,7 @@ from trio._core import _entry_queue, _run, _thread_cache
 from tracelock.instrument.contexts import identity, out_of_control
 from tracelock.instrument.hub import Hub, Phase, ScheduleOver, contexts, get_ident
 from tracelock.instrument.loops import trio_ways
-from tracelock.instrument.loops.awaits import awaiting
+from tracelock.instrument.loops.awaits import awaiting, frames
 from tracelock.instrument.loops.cancelling import Way
 from tracelock.instrument.loops.own_order import SHUFFLED
 from tracelock.instrument.loops.tasks import EPOCH, LoopTasks, TaskWorker, ended
@@ -29,6 +29,9 @@ from tracelock.instrument.loops.tasks import EPOCH, LoopTasks, TaskWorker, ended
 _CALLS: Final = _entry_queue.EntryQueue.task.__code__
 #: Where trio keeps what tasks hold until they end. Those that are ended from outside stay in it.
 _BREAKERS: Final[dict[Any, Any]] = getattr(_run, "GLOBAL_PARKING_LOT_BREAKER", {})
+
+#: Functions of trio in which a task waits for those that it has started.
+_NURSERY: Final = frozenset({"__aexit__", "_nested_child_finished"})
 
 
 class VirtualTrioClock(trio.abc.Clock):
@@ -207,7 +210,20 @@ class TrioTasks(LoopTasks):
     def watches(self) -> bool:
         statistics = self.runner.io_manager.statistics()
         own = 1  # of trio itself
-        return bool(statistics.tasks_waiting_read > own or statistics.tasks_waiting_write)
+        waits = statistics.tasks_waiting_read > own or statistics.tasks_waiting_write
+        return bool(waits) or self._serves()
+
+    def _serves(self) -> bool:
+        """Whether all tasks that are left wait for somebody to connect, or for such tasks."""
+        network = self.hub.network
+        told = [] if network is None else network.accepting()
+        accepting = {identity(getattr(one, "task", None)) for one in told}
+        left = [worker for worker in self.order if not self.done(worker)]
+        return any(identity(one.task) in accepting for one in left) and all(
+            identity(one.task) in accepting
+            or any(frame.f_code.co_name in _NURSERY for frame in frames(one.coro))
+            for one in left
+        )
 
     def signals(self) -> bool:
         return self.receivers > 0

@@ -264,8 +264,8 @@ class Relay:
         child = Worker(hub, hub.layout.worker(name))
         child.daemon = daemon
         self.channel.send(wire.GO)
-        _, descriptors, _, _ = socket.recv_fds(self.channel.sock, 1, 1)
-        Relay(hub, child, Channel(socket.socket(fileno=descriptors[0]))).launch(self.worker)
+        _, descriptors, _, _ = socket.recv_fds(self.channel.sock, 1, 1)  # type: ignore[arg-type]
+        Relay(hub, child, Channel(wire.RawSocket(fileno=descriptors[0]))).launch(self.worker)
         self.channel.send(wire.GO)
 
     def _dies(self) -> None:
@@ -397,7 +397,7 @@ def _over(pid: int) -> bool:
 
 def connect(hub: Hub, worker: Worker, reaps: bool = False) -> tuple[Relay, Channel]:
     """What serves ``worker``, and the end of the channel that its process gets."""
-    ours, theirs = socket.socketpair()
+    ours, theirs = wire.raw_pair()
     shared = wire.handover()
     swapped = None if shared is None else shared.swap()
     return Relay(hub, worker, Channel(ours, shared), reaps), Channel(theirs, swapped)

@@ -202,10 +202,10 @@ class RemoteWorker(Worker):
     # --- threads and processes that it starts -----------------------------------------------
     def launching(self, name: str, daemon: bool) -> Channel:
         """A thread or process is about to start that is a worker: its end of a channel."""
-        ours, theirs = socket.socketpair()
+        ours, theirs = wire.raw_pair()
         self.ask(wire.LAUNCH, name, daemon)
         try:
-            socket.send_fds(self.channel.sock, [b"\0"], [ours.fileno()])
+            socket.send_fds(self.channel.sock, [b"\0"], [ours.fileno()])  # type: ignore[arg-type]
         except OSError:
             real_exit(1)
         ours.close()

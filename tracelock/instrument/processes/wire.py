@@ -9,6 +9,7 @@ process has. When one process dies the other reads the end of that stream.
 
 from __future__ import annotations
 
+import _socket
 import marshal
 import math
 import mmap
@@ -47,6 +48,9 @@ _TIME: Final = struct.Struct("@ll")
 
 _HEAD: Final = struct.Struct("<II")  # the number of a message, and its length, or this:
 _LONG: Final = 0xFFFFFFFF  # it is in the socket
+#: Sockets that are written in C: the methods of the others are patched, and workers use these.
+RawSocket = _socket.socket
+raw_pair: Final = _socket.socketpair
 _chance: Final = os.urandom
 _HALF: Final = 1 << 15  # bytes for the messages of one direction
 #: How long one waits at a semaphore before it is looked whether the other end is still there, in
@@ -98,7 +102,7 @@ class Channel:
     last messages; ``patience``: how long a wait may take, in seconds.
     """
 
-    sock: socket.socket
+    sock: RawSocket
     shared: Handover | None = None
     rest: bytes = b""
     sent: int = 0

@@ -38,6 +38,7 @@ _DESCRIPTORS: Final = frozenset(map(identity, (
     types.MethodDescriptorType, types.WrapperDescriptorType, types.GetSetDescriptorType,
     types.MemberDescriptorType, types.ClassMethodDescriptorType,
 )))  # fmt: skip
+_FIXED: Final = frozenset(map(identity, (tuple, list, FrameType)))
 _defaults: Final = vars(FunctionType)["__defaults__"].__get__
 
 
@@ -94,6 +95,7 @@ class KnownReferences:
         #: References to originals that nobody has whom the collector knows, as it was when all were
         #: asked; and how many there are to each object besides those that are known.
         self._hidden: dict[int, int] = {}
+        self._lost: frozenset[int] = frozenset()
         self._unknown: dict[int, int] = {}
 
     def of(
@@ -130,7 +132,8 @@ class KnownReferences:
             counts, unknown = known.counts, self._unknown
             del known
             known = self._search(doubtful - hard, aside, _FARTHEST)
-            for one in doubtful - self._alone:  # what it has not led to either
+            # what it has not led to either; who has them and cannot be kept in mind is asked again
+            for one in doubtful - self._alone - self._lost:
                 self._hidden[one] = unknown[one] - (known.counts[one] - counts[one])
         known.left = doubtful & self._alone
         return known
@@ -256,6 +259,8 @@ class KnownReferences:
             else:
                 pending[number] = holder
         owners: list[Any] = []
+        # what cannot be changed where it stands is of no account
+        lost = {number: one for number, one in pending.items() if identity(type(one)) not in _FIXED}
         ways: dict[int, tuple[int, ...]] = {number: (number,) for number in pending}
         for _ in range(steps):
             if not pending:
@@ -266,22 +271,30 @@ class KnownReferences:
                 having = [one for one in self._referrers(*asked) if identity(one) not in own]
             else:
                 having = _holding(new, pending)
-            self._named(having, pending, doubtful, owners)
+            self._named(having, pending, doubtful, owners, lost)
             pending = self._outwards(having, pending, ways, modules)
+        for number, holder in [*lost.items()]:
+            if new is None and number not in self._holders and _is_kept_copy(holder):
+                self._holders[number] = Trail(partial(_same, holder), ())
+            if number in self._holders:
+                del lost[number]
+        self._lost = frozenset(map(identity, gc.get_referents(*lost.values())))
         return owners
 
     def _named(
         self, having: list[Any], pending: dict[int, Any], doubtful: frozenset[int],
-        owners: list[Any],
+        owners: list[Any], lost: dict[int, Any],
     ) -> None:  # fmt: skip
-        """What classes have under names, and the defaults of functions. These are ``owners``."""
+        """What classes have under names, and the defaults of functions. These are ``owners``.
+        ``lost``: to whom no way is known yet."""
         for owner in having:
             if type(owner) is FunctionType and identity(_defaults(owner)) in pending:
                 self._functions[identity(owner)] = ref(owner)
                 owners.append(owner)
             elif issubclass(type(owner), type):
                 (held,) = gc.get_referents(class_names(owner))
-                if pending.pop(identity(held), None) is not None:
+                if lost.pop(identity(held), None) is not None:  # else it leads to one who has them
+                    del pending[identity(held)]
                     owners.append(owner)
                     for name, value in list(held.items()):
                         if type(name) is str and identity(value) in doubtful:
@@ -338,6 +351,15 @@ def _holding(objects: Sequence[Any], wanted: Container[int]) -> list[Any]:
                 if any(map(wanted.__contains__, map(identity, gc.get_referents(one))))
             ]
     return found
+
+
+def _is_kept_copy(holder: Any) -> bool:
+    """Whether this is what the import system has of the names of an extension module, to make it
+    anew from: it is never dropped, and nobody else has it."""
+    name = holder.get("__name__") if type(holder) is dict else None
+    module = sys.modules.get(name) if type(name) is str else None
+    path = getattr(module, "__file__", None)
+    return module is not None and (path is None or not path.endswith((".py", ".pyc", ".pyw")))
 
 
 def _same(obj: Any) -> Any:

@@ -22,8 +22,8 @@ _ALIVE: Final = "is_alive"
 _ALL: Final = (threading, "active_count")
 
 
-def begins(worker: Worker, at: str) -> None:
-    """The worker starts a thread."""
+def more_or_less(worker: Worker, at: str) -> None:
+    """The worker starts a thread, or ends."""
     if worker.hub.counts_threads:
         worker.access(WRITE, *_ALL, Here(at))
 
@@ -31,7 +31,7 @@ def begins(worker: Worker, at: str) -> None:
 def ends(worker: Worker, thread: Any, at: str) -> None:
     """The worker, which is this thread, has done its work. ``at``: where it was started."""
     worker.access(WRITE, thread, _ALIVE, Here(at))
-    begins(worker, at)
+    more_or_less(worker, at)
 
 
 def asks(worker: Worker, thread: Any) -> None:

@@ -119,6 +119,11 @@ class PythonDecl(DocumentModel):
         description="Between which accesses another thread may come in: any (any two), this (where "
         "the running interpreter lets it), gil-3.12 and the like.",
     )
+    network: Table = Field(
+        default_factory=dict,
+        description="What sockets between workers may do: splits (reads of a direction that give "
+        "less than has come), faults (how many a schedule may have), kinds (of these).",
+    )
     collections: OptionalWhole = at_least(0, "Recorded: what gc was.")
     pytest: OptionalText = Field(None, description="Recorded: the id of the test that this was.")
     exploration: OptionalWhole = Field(

@@ -53,6 +53,23 @@ class Node:
         self.step = step
         self.children = children
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For another process: as a list, since a branch may be longer than a recursion goes."""
+        listed, left = [], [self]
+        while left:
+            node = left.pop()
+            listed.append((node.step, len(node.children)))
+            left += reversed(node.children)
+        return _grown, (listed,)
+
+
+def _grown(listed: Sequence[tuple[Step, int]]) -> Node:
+    """The tree of these steps, each before what is below it, with the number of its branches."""
+    made: list[Node] = []
+    for step, branches in reversed(listed):
+        made.append(Node(step, [made.pop() for _ in range(branches)]))
+    return made[0]
+
 
 def chain(sequence: Sequence[Step]) -> Node:
     """A tree of one branch. ``sequence`` is not empty."""

@@ -1,0 +1,210 @@
+"""The ends of connections and of datagrams, and what each operation comes to at once.
+
+Nothing here waits or is a step: an operation that would have to wait raises BlockingIOError. What
+an end does, and which errors it gives, is what Linux does for TCP (RFC 9293, whose resets come at
+once here) and for Unix sockets; ``tests/unit/test_network_ends.py`` compares the two.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections import deque
+from typing import Any, Final, NoReturn, Protocol
+
+from tracelock.objects.streams import CAPACITY
+
+#: The family of Unix sockets, which not every platform has.
+UNIX: Final = int(getattr(socket, "AF_UNIX", -1))
+#: What an end can be ready for: the numbers of ``selectors``.
+READABLE: Final = 1
+WRITABLE: Final = 2
+#: The longest datagram (RFC 768, less the headers of IPv4), and how many wait at an address.
+LONGEST: Final = 65_507
+DATAGRAMS: Final = 256
+
+
+def fail(code: int) -> NoReturn:
+    """Raise the OSError of this number, with the words of the system."""
+    raise OSError(code, os.strerror(code))
+
+
+class Watcher(Protocol):
+    """Who wants to know what an end is ready for."""
+
+    def changed(self, worker: Any, end: End) -> None:
+        """``worker`` has done something by which ``end`` may be ready for something else."""
+
+
+class Direction:
+    """One direction of a connection. ``ends``: where the sender's writes ended, as far as those
+    bytes have not been read. ``ended``: by its sender; ``deaf``: its reader takes nothing any more;
+    ``told``: which the sender has learnt. ``splits``: so many reads were made shorter; ``reader``:
+    who has read last."""
+
+    __slots__ = (
+        "buffer", "capacity", "deaf", "ended", "ends", "name", "number", "reader", "splits", "told",
+    )  # fmt: skip
+
+    def __init__(self, name: str, capacity: int = CAPACITY) -> None:
+        self.name = name
+        self.number = -1
+        self.capacity = capacity
+        self.buffer = bytearray()
+        self.ends: deque[int] = deque()
+        self.ended = self.deaf = self.told = False
+        self.splits = 0
+        self.reader = ""
+
+    @property
+    def room(self) -> int:
+        return self.capacity - len(self.buffer)
+
+    def add(self, data: Any) -> int:
+        """Take in what fits of ``data``; how much that was."""
+        taken = min(len(data), self.room)
+        self.buffer += data[:taken]
+        self.ends.append(len(self.buffer))
+        return taken
+
+    def remove(self, size: int) -> bytes:
+        """The first ``size`` bytes."""
+        data = bytes(self.buffer[:size])
+        del self.buffer[:size]
+        self.ends = deque([end - size for end in self.ends if end > size])
+        return data
+
+    def put_back(self, data: bytes) -> None:
+        """These were not read after all: they come first again."""
+        if data:
+            self.buffer[:0] = data
+            self.ends = deque([len(data), *(end + len(data) for end in self.ends)])
+
+
+class End:
+    """One socket in memory.
+
+    ``address``: its own, None as long as it has none; ``other``: that of its peer. ``incoming`` and
+    ``outgoing``: of a connection. ``port``: where it listens, or receives datagrams; ``arrived``:
+    what has come there. ``error``: what the next operation fails with. ``uses``: operations that
+    wait at it; ``refs``: descriptors that it has.
+    """
+
+    def __init__(self, family: int, kind: int, name: str = "") -> None:
+        self.family = family
+        self.stream = kind == socket.SOCK_STREAM
+        self.tcp = family != UNIX
+        self.name = name
+        self.address: Any = None
+        self.other: Any = None
+        self.incoming: Direction | None = None
+        self.outgoing: Direction | None = None
+        self.peer: End | None = None
+        self.port: Any = None
+        self.listens = False
+        self.arrived: deque[Any] = deque()
+        self.error = 0
+        self.shut = False  # for reading
+        self.done = False  # the peer has ended its direction in order
+        self.refs = 1
+        self.uses = 0
+        self.closed = False
+        self.version = 0
+        self.watchers: list[Watcher] = []
+
+    # --- a connection ------------------------------------------------------------------------
+    def join(self, other: End, there: Direction, back: Direction) -> None:
+        """Connect the two: bytes go ``there`` from this one, and ``back`` to it."""
+        self.peer, other.peer = other, self
+        self.outgoing = other.incoming = there
+        self.incoming = other.outgoing = back
+
+    def put(self, data: Any) -> int:
+        """Send what fits of ``data``; how many bytes that was."""
+        way = self.outgoing
+        if way is None:
+            fail(errno.EPIPE if self.tcp else errno.ENOTCONN)
+        if self.tcp and self.error:
+            self._raise()
+        if way.ended or (way.deaf and (way.told or not self.tcp)):
+            fail(errno.EPIPE)
+        if way.deaf:  # the first send after the other end was closed: a reset is the answer
+            way.told = True
+            self.error = errno.EPIPE if self.done else errno.ECONNRESET
+            return len(data)
+        if self.peer is not None and self.peer.shut:
+            return len(data)  # nobody reads it
+        if len(data) and not way.room:
+            fail(errno.EAGAIN)
+        return way.add(data) if len(data) else 0
+
+    def take(self, size: int, peek: bool = False) -> bytes:
+        """Receive up to ``size`` bytes; none at the end of the direction."""
+        way = self.incoming
+        if way is None:
+            fail(errno.ENOTCONN if self.tcp else errno.EINVAL)
+        if way.buffer or not size:
+            size = min(size, len(way.buffer))
+            return bytes(way.buffer[:size]) if peek else way.remove(size)
+        if self.error and not (self.tcp and self.done):
+            self._raise()
+        if way.ended or self.shut:
+            return b""
+        fail(errno.EAGAIN)
+
+    def _raise(self) -> NoReturn:
+        code, self.error = self.error, 0
+        fail(code)
+
+    def end_sending(self) -> None:
+        """Nothing more is sent."""
+        way = self.outgoing
+        if way is not None and not way.ended:
+            way.ended = True
+            if self.peer is not None and not self.peer.closed:
+                self.peer.done = True
+
+    def end_reading(self) -> None:
+        """Nothing more is read here."""
+        self.shut = True
+        if not self.tcp and self.incoming is not None:
+            self.incoming.deaf = True
+
+    def leave(self) -> bool:
+        """It is closed: whether the other end is reset, since there was something left to read."""
+        self.closed = True
+        way, peer = self.incoming, self.peer
+        if way is None or peer is None:
+            return False
+        way.deaf = True
+        return bool(way.buffer) and not peer.closed
+
+    def reset(self) -> None:
+        """The other end has given the connection up."""
+        assert self.incoming is not None and self.outgoing is not None
+        self.error = errno.EPIPE if self.tcp and self.done else errno.ECONNRESET
+        self.incoming.ended = True
+        self.outgoing.deaf = self.outgoing.told = True
+
+    # --- what it is ready for ----------------------------------------------------------------
+    def ready(self) -> int:
+        """The bits of what it is ready for."""
+        if self.listens or not self.stream:
+            return (READABLE if self.arrived else 0) | (0 if self.stream else WRITABLE)
+        back, there = self.incoming, self.outgoing
+        if back is None or there is None:
+            return READABLE | WRITABLE  # to wait for such a one gives its error
+        found = 0
+        if back.buffer or back.ended or self.shut or self.error:
+            found = READABLE
+        if there.room > 0 or there.ended or there.deaf or self.error:
+            found |= WRITABLE
+        return found
+
+
+def pair(family: int, names: tuple[str, str]) -> tuple[End, End]:
+    """Two ends that are connected with each other."""
+    one, other = End(family, socket.SOCK_STREAM), End(family, socket.SOCK_STREAM)
+    one.join(other, Direction(names[0]), Direction(names[1]))
+    return one, other

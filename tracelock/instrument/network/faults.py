@@ -1,0 +1,40 @@
+"""Faults of the network, as choices of the search with a budget.
+
+Where one could come in the search is asked, as for a cancellation, and then which; both are
+recorded and replayed, and a failure is made small towards none.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tracelock.instrument.callers import caller
+from tracelock.instrument.hub import Phase
+from tracelock.instrument.network.rules import FAULT
+from tracelock.instrument.worker import Worker
+from tracelock.ops import CHOOSE, SET, Alternatives, ObjectSpec, Op
+
+#: The object that all choices of faults are about: they have one budget.
+_BUDGET: Final = "faults of the network"
+
+
+def fault(worker: Worker, *kinds: str) -> str:
+    """Which of these faults comes in now; "" for none."""
+    hub = worker.hub
+    network, rules = hub.network, hub.network_rules
+    if rules is None or not rules.faults or hub.phase is not Phase.RUN or network is None:
+        return ""
+    offered = [kind for kind in kinds if kind in rules.kinds]
+    if not offered:
+        return ""
+    at = caller(worker, 3)
+    number = hub.number_for(ObjectSpec(_BUDGET, "flag"))
+    worker.step(Op(SET, number, at))  # what one uses up another has not
+    if network.faults >= rules.faults or not hub.controller.inject(worker.number, at, -1, number):
+        return ""
+    network.faults += 1
+    op = Op(CHOOSE, -1, at, body=Alternatives(FAULT, len(offered), offered))
+    op.remark = offered[0]
+    chosen: int = worker.do(op)
+    op.remark = offered[chosen]
+    return offered[chosen]
