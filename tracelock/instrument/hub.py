@@ -143,10 +143,9 @@ class Hub:
         #: What is called for the errors of threads where the program sets nothing else.
         self.thread_hook: Any = None
         #: Of threads: where the interpreter lets others in; what lies between their steps, where
-        #: that is asked for. See ``gil``.
+        #: that is asked for (see ``gil``); whether any could not be ended, or was left to itself.
         self.gil: Any = None
         self.gaps: list[Any] | None = None
-        #: Whether a thread could not be ended, or was left to itself, in any schedule.
         self.left_behind = False
         self._clear()
 

@@ -19,6 +19,8 @@ _new_lock: Final = allocate_lock
 _start_thread: Final = start_new_thread
 #: How many frames outwards it is looked who has called the standard library.
 _OUTWARDS: Final = 8
+#: How long the thread that keeps all ready may take to end, in seconds.
+_GRACE: Final = 5.0
 #: What rewritten code calls where the original calls nothing.
 HOOKS: Final = frozenset(
     identity(one.__code__) for one in vars(hooks).values() if isinstance(one, FunctionType)
@@ -63,6 +65,7 @@ class FrameWatch:
         self.unseen: dict[str, str] = {}
         self._profile: Profile | None = None
         self._held: Any = None  # what the thread waits for that keeps this ready
+        self._ended: Any = None  # what it gives back as it ends
 
     @property
     def profile(self) -> Profile:
@@ -80,21 +83,25 @@ class FrameWatch:
         anew where the first thread begins to be told and where the last one ends. So one that does
         nothing else is told until ``close``. Does nothing twice."""
         if self._held is None and sys.version_info >= (3, 12) and self.profile.usable:
-            self._held = _new_lock()
+            self._held, self._ended = _new_lock(), _new_lock()
             self._held.acquire()
-            _start_thread(self._wait, (self._held,))
+            self._ended.acquire()
+            _start_thread(self._wait, (self._held, self._ended))
 
-    def _wait(self, until: Any) -> None:
+    def _wait(self, until: Any, ended: Any) -> None:
         self.profile.on()
         until.acquire()
         self.profile.off()
+        ended.release()
 
     def close(self) -> None:
-        """End what ``hold`` has begun."""
+        """End what ``hold`` has begun: a thread that ended later would have locks of its own when
+        the next exploration looks who has any."""
         codes.clear()
         if self._held is not None:
             self._held.release()
-            self._held = None
+            self._ended.acquire(timeout=_GRACE)
+            self._held = self._ended = None
 
     def run(self, run: Callable[[], object]) -> None:
         """Run ``run``, watched, on this thread."""
