@@ -23,8 +23,7 @@ from tracelock.instrument.bounds import HURRY, Bounds
 from tracelock.instrument.contexts import out_of_control
 from tracelock.instrument.failures import failure_of
 from tracelock.instrument.given_up import GivenUp, Stuck, stuck_message
-from tracelock.instrument.hub import Hub, Phase, RunToCompletion, ScheduleOver, contexts, new_baton
-from tracelock.instrument.in_order import InOrder
+from tracelock.instrument.hub import Hub, Phase, ScheduleOver, contexts, new_baton
 from tracelock.instrument.invariants.watching import Invariants
 from tracelock.instrument.live_objects import LiveObjects
 from tracelock.instrument.naming import ObjectNames
@@ -38,6 +37,7 @@ from tracelock.instrument.threads.watchdog import Watchdog, raise_and_wait, take
 from tracelock.instrument.worker import Main, MainBlocked, Worker
 from tracelock.objects import Rules
 from tracelock.schedulers.base import Scheduler
+from tracelock.schedulers.in_order import InOrder, RunToCompletion
 
 #: How often the waiting main thread looks whether the workers still get on, in seconds.
 LOOK: Final = 0.25
@@ -76,10 +76,9 @@ class PythonBackend:
         self.hub = Hub(self.names)
         self.account = self.hub.account = AccountKeeper(self.hub, self.noun, len(program.workers))
         self.account.one_loop = self.one_loop
-        self.hub.expected, self.hub.aim = program.expected, program.aim
+        self.hub.program, self.hub.expected, self.hub.aim = program, program.expected, program.aim
         self.hub.listens, self.hub.collections = program.listens, program.collections
         self.hub.invariants = Invariants(self.hub, program)
-        self.hub.network_rules = program.network
         self.hub.pool = self._pooled
         self.hub.stand_in = self._stand_ins = StandIns()
         self.hub.stall = min(limits.stall, limits.seconds) * 0.8

@@ -13,7 +13,7 @@ import itertools
 import re
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from tracelock.engine.open import OpenController
 from tracelock.errors import InternalError, LimitReached, TracelockError
@@ -22,12 +22,13 @@ from tracelock.instrument.contexts import contexts as _contexts
 from tracelock.instrument.failures import failure_of
 from tracelock.instrument.loops.aim import Aim
 from tracelock.instrument.naming import ObjectNames
+from tracelock.instrument.wings import Wing, Wings
 from tracelock.ops import GET, PUT, ObjectSpec, Op, Value
-from tracelock.schedulers.base import WORKER, Choice, Scheduler
 
 if TYPE_CHECKING:
     from tracelock.instrument.worker import Worker
 
+_Wing = TypeVar("_Wing", bound=Wing)
 new_baton: Final = _thread.allocate_lock
 get_ident: Final = _thread.get_ident
 
@@ -62,19 +63,6 @@ class Phase:
 
 class ScheduleOver(BaseException):
     """Unwinds a worker that is in the middle of its code when its schedule is over."""
-
-
-class RunToCompletion(Scheduler):
-    """The current worker goes on while it can, then the first that can: for user code in which
-    no order is to be explored."""
-
-    def pick(self, choice: Choice) -> int:
-        if choice.kind == WORKER and choice.current in choice.options:
-            return choice.current
-        return choice.options[0]
-
-    def describe(self) -> dict[str, Any]:
-        return {"name": "first"}
 
 
 class Batons(dict[int, Any]):
@@ -120,9 +108,8 @@ class Hub:
         self.pids: dict[int, int] = {}
         self.fork_copies: set[str] = set()
         self.stall = 5.0
-        self.paths: Any = None  # see ``files.access``
-        self.databases: Any = None  # see ``databases.resource``
-        self.network_rules: Any = None  # see ``network.faults``
+        self.wings = Wings()
+        self.program: Any = None  # with what it asks of them
         #: What records the calls of this schedule, if it is recorded; asked as one begins.
         self.recorder: Any = None
         self.account: Any = None
@@ -182,8 +169,7 @@ class Hub:
         #: Functions that the program has registered to be called when its process exits.
         self.at_exit: list[tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]] = []
         self.collected = 0  # garbage collections so far
-        self.imports: Any = None
-        self.network: Any = None  # of sockets in memory, see ``network``
+        self.wings.begin()
         #: What is freed as it ends: locks that were free when it first used them, and threads.
         self.to_free: list[Any] = []
         # --- of processes: the names of objects that they share, and of those that a process has
@@ -229,8 +215,14 @@ class Hub:
         try:
             schedule(controller)
         finally:
-            if self.databases is not None:
-                self.databases.end()
+            self.wings.ended()
+
+    def wing(self, kind: type[_Wing]) -> _Wing:
+        """What this part of the instrumentation keeps here."""
+        found: _Wing | None = self.wings.get(kind.key)
+        if found is None:
+            found = self.wings[kind.key] = kind(self)
+        return found
 
     def enter(self, number: int, worker: Worker) -> None:
         """``worker`` is one of this schedule from now on."""
@@ -354,8 +346,7 @@ class Hub:
         if self.controller.essential and self.controller.limit is None:
             for loop in self.own_loops:
                 loop.blocked()
-            if self.network is not None:
-                self.network.blocked()
+            self.wings.blocked()
 
     def abandon_loops(self) -> None:
         """The schedule is over: end the coroutines that are left on such loops."""

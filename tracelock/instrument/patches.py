@@ -122,7 +122,7 @@ class Patches:
         late = LateLibraries(libraries, self._late)
         self._changes.then(late.close)
         sys.meta_path.insert(0, late)
-        self._changes.then(lambda: self.hub.databases and self.hub.databases.let_go())
+        self._changes.then(self.hub.wings.let_go)
         set_abilities(True)
         self._changes.then(lambda: set_abilities(False))
         self._changes.then(hear_breakpoints(self.hub))

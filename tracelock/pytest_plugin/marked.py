@@ -256,7 +256,7 @@ class _Marked:
 
     def _left_over(self, options: dict[str, Any], search: dict[str, Any]) -> bool:
         """Whether the first schedule of all, which passed, fails now that others have run."""
-        from tracelock.instrument.in_order import InOrder
+        from tracelock.schedulers.in_order import InOrder
         from tracelock.session.host import run_once
         from tracelock.session.plan import Plan
 

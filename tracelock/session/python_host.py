@@ -22,7 +22,6 @@ from tracelock.instrument.account.account import Account, listed
 from tracelock.instrument.callers import header_hints
 from tracelock.instrument.files.access import FILE
 from tracelock.instrument.following import PythonReplay
-from tracelock.instrument.in_order import InOrder
 from tracelock.instrument.isolation.where import Isolation
 from tracelock.instrument.live_objects import no_collections
 from tracelock.instrument.patches import table
@@ -30,6 +29,7 @@ from tracelock.instrument.rewrite.loading import Sources
 from tracelock.instrument.scanning.process import looking
 from tracelock.ops import ON_WORKER
 from tracelock.schedulers.base import Scheduler
+from tracelock.schedulers.in_order import InOrder
 from tracelock.schedulers.injecting import InjectingScheduler
 from tracelock.session import python_remarks
 from tracelock.session.backends import make_python_backend

@@ -381,7 +381,7 @@ class CallRecorder:
         if kind in (ATOM, GUARDED):
             return
         of = root_of(type(owner).__module__ or "")
-        real = is_real_socket(self.hub.network, owner)
+        real = is_real_socket(self.hub.wings.get("network"), owner)
         if real or (real is None and (type(owner).__module__ in OUTSIDE or of in OUTSIDE)):
             waking = frame.f_code.co_name in WAKING or "wakeup_socketpair" in caller.module
             if (not waking and of not in ("select", "fcntl")) or caller.where != TRUSTED:

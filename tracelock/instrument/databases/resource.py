@@ -27,6 +27,7 @@ from tracelock.instrument.callers import caller
 from tracelock.instrument.databases.copies import FileCopies
 from tracelock.instrument.files.access import touch
 from tracelock.instrument.hub import Hub, Phase
+from tracelock.instrument.wings import Wing
 from tracelock.instrument.worker import Worker, here
 from tracelock.ops import ATOMIC, READ, SET, WAIT, WRITE, ObjectSpec, Op
 from tracelock.trace.databases import CONNECTION, WAITS, WRITE_LOCK, told
@@ -80,7 +81,7 @@ class DatabaseSession:
         self.registry = registry
         self.label = ""
         self.limit = limit
-        self.born = registry.schedule
+        self.born = registry.hub.schedule
         self._met = 0  # in which schedule it was used last
         self.stale = ""  # why it cannot be used in a later schedule
         self.databases: tuple[str, ...] = ()
@@ -247,21 +248,23 @@ def _record(worker: Worker, text: str) -> None:
             controller.replace({"reads": dict.fromkeys(result["reads"], text), "writes": writes})
 
 
-class Databases:
+class Databases(Wing):
     """The sessions of one schedule, who waits for a database, and the files as they were before.
 
     ``waiting``: by the number of what a worker waits for, the databases that it is about.
     """
 
-    def __init__(self) -> None:
-        self.schedule = 0
+    key = "databases"
+    lasts = True
+
+    def __init__(self, hub: Hub) -> None:
+        super().__init__(hub)
         self.waiting: dict[int, tuple[str, ...]] = {}
         self.sessions: weakref.WeakSet[DatabaseSession] = weakref.WeakSet()
         self.copies = FileCopies()
 
-    def begin(self, schedule: int) -> None:
-        """A schedule begins, or the first session of one is made."""
-        self.schedule = schedule
+    def begin(self) -> None:
+        """A schedule begins."""
         self.waiting.clear()
 
     def released(self, worker: Worker, at: str, names: tuple[str, ...]) -> None:
@@ -273,7 +276,7 @@ class Databases:
                 del self.waiting[number]
                 worker.step(Op(SET, number, at))
 
-    def end(self) -> None:
+    def ended(self) -> None:
         """The schedule is over: no session holds anything, and the files are as they were."""
         sessions = list(self.sessions)
         lasting = {session: files for session in sessions if (files := session.end())}
@@ -292,12 +295,7 @@ class Databases:
 
 def databases_of(hub: Hub) -> Databases:
     """Those of this schedule."""
-    found: Databases | None = hub.databases
-    if found is None:
-        found = hub.databases = Databases()
-    if found.schedule != hub.schedule:
-        found.begin(hub.schedule)
-    return found
+    return hub.wing(Databases)
 
 
 def session_worker() -> Worker | None:

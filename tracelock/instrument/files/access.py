@@ -27,6 +27,7 @@ from typing import Any, Final
 from tracelock.instrument.hub import Hub, Phase, contexts, get_ident
 from tracelock.instrument.patching import SEEN, replace
 from tracelock.instrument.steps import VariablesStep
+from tracelock.instrument.wings import Wing
 from tracelock.instrument.worker import Uncontrolled, Worker
 from tracelock.ops import ATOMIC, READ, WRITE, Op
 
@@ -52,20 +53,22 @@ class OpenFile:
     mode: int = 0
 
 
-class Paths:
+class Paths(Wing):
     """The names of paths, and the open files, of one program in one schedule."""
 
-    def __init__(self) -> None:
+    key = "paths"
+    lasts = True
+
+    def __init__(self, hub: Hub) -> None:
+        super().__init__(hub)
         self.root = os.getcwd()
         temporary = tempfile.gettempdir()
         self.temporary = tuple(dict.fromkeys((temporary, os.path.realpath(temporary))))
         self.process = "here"
-        self.schedule = 0
-        self.begin(0)
+        self.begin()
 
-    def begin(self, schedule: int) -> None:
+    def begin(self) -> None:
         """A schedule begins: nothing is open, and no temporary name is known."""
-        self.schedule = schedule
         self.random: dict[str, str] = {}
         self.handles: dict[int, OpenFile] = {}
         self.inodes: dict[tuple[int, int], str] = {}
@@ -117,12 +120,7 @@ class Paths:
 
 def paths_of(hub: Hub) -> Paths:
     """The paths of this schedule."""
-    paths: Paths | None = hub.paths
-    if paths is None:
-        paths = hub.paths = Paths()
-    if paths.schedule != hub.schedule:
-        paths.begin(hub.schedule)
-    return paths
+    return hub.wing(Paths)
 
 
 def touch(

@@ -215,7 +215,7 @@ class TrioTasks(LoopTasks):
 
     def _serves(self) -> bool:
         """Whether all tasks that are left wait for somebody to connect, or for such tasks."""
-        network = self.hub.network
+        network = self.hub.wings.get("network")
         told = [] if network is None else network.accepting()
         accepting = {identity(getattr(one, "task", None)) for one in told}
         left = [worker for worker in self.order if not self.done(worker)]

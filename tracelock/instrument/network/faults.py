@@ -21,8 +21,8 @@ _BUDGET: Final = "faults of the network"
 def fault(worker: Worker, *kinds: str) -> str:
     """Which of these faults comes in now; "" for none."""
     hub = worker.hub
-    network, rules = hub.network, hub.network_rules
-    if rules is None or not rules.faults or hub.phase is not Phase.RUN or network is None:
+    network, rules = hub.wings.get("network"), hub.program.network
+    if not rules.faults or hub.phase is not Phase.RUN or network is None:
         return ""
     offered = [kind for kind in kinds if kind in rules.kinds]
     if not offered:

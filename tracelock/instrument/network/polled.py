@@ -70,7 +70,7 @@ class Polling:
     # --- as a selector -----------------------------------------------------------------------
     def _end(self, fileobj: Any) -> tuple[int, End | None]:
         descriptor = fileobj if isinstance(fileobj, int) else int(fileobj.fileno())
-        network = self.tasks.hub.network
+        network = self.tasks.hub.wings.get("network")
         return descriptor, None if network is None else network.ends.get(descriptor)
 
     def register(self, fileobj: Any, events: int, data: Any = None) -> SelectorKey:

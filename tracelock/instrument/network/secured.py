@@ -25,7 +25,8 @@ _WHY = (
 @patch("ssl.SSLContext.wrap_socket", NOT_CONTROLLED, optional=True)
 def wrap_socket(worker: Worker, real: Any, self: Any, sock: Any, *args: Any, **kwargs: Any) -> Any:
     hub = worker.hub
-    if hub.network is not None and hub.network.keeps(sock):
+    network = hub.wings.get("network")
+    if network is not None and network.keeps(sock):
         if hub.phase is not Phase.RUN or worker.elsewhere:
             raise LimitReached(_WHY)
         hub.controller.limit = hub.controller.limit or f"{worker.label}: {_WHY}"

@@ -48,7 +48,7 @@ _gettimeout: Final = _REAL.gettimeout
 
 def end_of(worker: Worker, sock: Any) -> End | None:
     """The end of a socket that is in memory, None for any other."""
-    network = worker.hub.network
+    network = worker.hub.wings.get("network")
     return None if network is None else network.ends.get(_fileno(sock))
 
 
@@ -129,7 +129,7 @@ def _adopt(worker: Worker, sock: Any, end: End, descriptor: int | None = None) -
 
 @_method("_real_close")
 def _real_close(worker: Worker, end: End, self: Any, *args: Any) -> None:
-    ends = worker.hub.network.ends
+    ends = network_of(worker.hub).ends
     if ends.get(_fileno(self)) is end:
         del ends[_fileno(self)]
     try:

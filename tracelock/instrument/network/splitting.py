@@ -8,7 +8,7 @@ shorter as a schedule may have; which ones is tried, or drawn.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from tracelock.instrument.hub import Phase
 from tracelock.instrument.network.ends import Direction
@@ -20,7 +20,7 @@ _WORDS: Final = ("all that has come", "the first write", "one byte", "all but on
 
 def shortened(worker: Worker, way: Direction, size: int, first: int, at: str) -> int:
     """How many of ``size`` bytes a read gives; ``first``: so many the first write has sent."""
-    network = worker.hub.network
+    network: Any = worker.hub.wings.get("network")
     if way.reader not in ("", worker.label):
         worker.doubt(
             f"reads of {way.name} by several workers", "not all that each may get was looked at"

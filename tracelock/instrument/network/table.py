@@ -14,6 +14,7 @@ from tracelock.errors import LimitReached
 from tracelock.instrument.account.known import trusted
 from tracelock.instrument.hub import Hub
 from tracelock.instrument.network.ends import UNIX, End, fail
+from tracelock.instrument.wings import Wing
 from tracelock.instrument.worker import Worker
 from tracelock.ops import GET, JOIN, ObjectSpec
 
@@ -43,15 +44,16 @@ class Port:
         self.numbered = False
 
 
-class Network:
+class Network(Wing):
     """``ends``: by file descriptor, which is what a socket is called. ``ports``: by kind, family
     and number, or path; all addresses of this machine are one host."""
 
+    key = "network"
+
     def __init__(self, hub: Hub) -> None:
-        self.hub = hub
+        super().__init__(hub)
         self.ends: dict[int, End] = {}
-        rules = hub.network_rules
-        self.splits = SPLITS if rules is None else rules.splits
+        self.splits = SPLITS if hub.program is None else hub.program.network.splits
         self.faults = 0  # that this schedule has had
         #: By worker the ends that it waits for, where these are several.
         self.waiting: dict[int, Collection[End]] = {}
@@ -169,7 +171,7 @@ def refuse_elsewhere(worker: Worker, descriptor: int, address: Any) -> None:
     """A worker in another process uses a socket. Raises LimitReached where that is, or where its
     ``address`` is of, one in the memory of this process, as far as that was so when it was forked.
     """
-    network: Network | None = worker.hub.network
+    network: Network | None = worker.hub.wings.get("network")
     if network is None:
         return
     told = address[0] if address else None
@@ -192,7 +194,4 @@ def _path(address: Any) -> Any:
 
 def network_of(hub: Hub) -> Network:
     """The network of the current schedule."""
-    found: Network | None = hub.network
-    if found is None:
-        found = hub.network = Network(hub)
-    return found
+    return hub.wing(Network)

@@ -23,7 +23,7 @@ _TYPE: Final[Any] = _socket._SocketType
 
 def _end(worker: Worker, sock: Any) -> End | None:
     """The end in memory of a socket, or of its descriptor."""
-    network = worker.hub.network
+    network = worker.hub.wings.get("network")
     descriptor = sock if isinstance(sock, int) else sock.fileno()
     return None if network is None else network.ends.get(descriptor)
 

@@ -20,6 +20,7 @@ from tracelock.instrument.callers import caller
 from tracelock.instrument.contexts import identity
 from tracelock.instrument.hub import Hub, Phase
 from tracelock.instrument.patching import SEEN, patch
+from tracelock.instrument.wings import Wing
 from tracelock.instrument.worker import Worker
 from tracelock.ops import ACQUIRE, RELEASE, WRITE, ObjectSpec, Op
 
@@ -47,10 +48,13 @@ class Here:
     library: bool = False
 
 
-class Imports:
+class Imports(Wing):
     """Who imports what in one schedule."""
 
-    def __init__(self) -> None:
+    key = "imports"
+
+    def __init__(self, hub: Hub) -> None:
+        super().__init__(hub)
         self.held: dict[int, Importing] = {}
         #: What each thread that imports waits for.
         self.waits: dict[int, Importing] = {}
@@ -68,19 +72,12 @@ class Imports:
         return False
 
 
-def _imports(hub: Hub) -> Imports:
-    found: Imports | None = hub.imports
-    if found is None:
-        found = hub.imports = Imports()
-    return found
-
-
 @patch("importlib._bootstrap._ModuleLock.acquire", SEEN, of=bootstrap._ModuleLock)
 def acquire(worker: Worker, real: Any, lock: Any) -> Any:
     name: str = lock.name
     if name.partition(".")[0] == "tracelock":
         return real(lock)
-    imports, key = _imports(worker.hub), identity(lock)
+    imports, key = worker.hub.wing(Imports), identity(lock)
     there = imports.held.get(key)
     if there is not None and there.worker.ident == worker.ident:
         there.deep += 1
@@ -112,20 +109,20 @@ def _modelled(hub: Hub, name: str, held: Importing) -> int:
     model: Any = hub.controller.models[number]
     model.take_back(held.worker.number, 1)
     hub.imports_waited_for.add(name)
-    held.number = _imports(hub).numbers[name] = number
+    held.number = hub.wing(Imports).numbers[name] = number
     return number
 
 
 @patch("importlib._bootstrap._ModuleLock.release", SEEN, of=bootstrap._ModuleLock)
 def release(worker: Worker, real: Any, lock: Any) -> Any:
     hub = worker.hub
-    there = _imports(hub).held.get(identity(lock))
+    there = hub.wing(Imports).held.get(identity(lock))
     if there is None:
         return real(lock)
     there.deep -= 1
     if there.deep:
         return real(lock)
-    del hub.imports.held[identity(lock)]
+    del hub.wing(Imports).held[identity(lock)]
     real(lock)
     worker.importing -= 1
     name: str = lock.name

@@ -1,11 +1,11 @@
-"""A schedule without preemption: what real code is run with first."""
+"""Schedules without preemption: what real code is run with first, and what no search is of."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from tracelock.ops import CHECKPOINT, SLEEP
-from tracelock.schedulers.base import Choice, Scheduler
+from tracelock.schedulers.base import WORKER, Choice, Scheduler
 
 
 class InOrder(Scheduler):
@@ -22,7 +22,7 @@ class InOrder(Scheduler):
         return not done
 
     def pick(self, choice: Choice) -> int:
-        if choice.kind != "worker":
+        if choice.kind != WORKER:
             return choice.options[0]
         options = choice.options
         pending = choice.pending
@@ -37,3 +37,16 @@ class InOrder(Scheduler):
 
     def describe(self) -> dict[str, Any]:
         return {"name": "in-order"}
+
+
+class RunToCompletion(Scheduler):
+    """The current worker goes on while it can, then the first that can: for user code in which
+    no order is to be explored."""
+
+    def pick(self, choice: Choice) -> int:
+        if choice.kind == WORKER and choice.current in choice.options:
+            return choice.current
+        return choice.options[0]
+
+    def describe(self) -> dict[str, Any]:
+        return {"name": "first"}

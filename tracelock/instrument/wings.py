@@ -1,0 +1,62 @@
+"""What parts of the instrumentation keep for an exploration, of which the hub knows nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from tracelock.instrument.hub import Hub
+
+
+class Wing:
+    """What one part of the instrumentation (files, databases, the network, imports) keeps on the
+    hub: made where ``hub.wing`` is first asked for it, and told what happens.
+
+    ``key``: what it is called in ``hub.wings``. ``lasts``: whether it stays for the next schedule;
+    it is made anew in each one otherwise.
+    """
+
+    key: ClassVar[str]
+    lasts: ClassVar[bool] = False
+
+    def __init__(self, hub: Hub) -> None:
+        self.hub = hub
+
+    def begin(self) -> None:
+        """The next schedule begins. Of those that last."""
+
+    def blocked(self) -> None:
+        """Nobody can go on: whether that is a deadlock is to be judged next."""
+
+    def ended(self) -> None:
+        """The schedule is over, and its workers are unwound."""
+
+    def let_go(self) -> None:
+        """Control is over."""
+
+
+class Wings(dict[str, Any]):
+    """Those that are there, by ``key``."""
+
+    def begin(self) -> None:
+        """A schedule begins."""
+        for key, wing in list(self.items()):
+            if wing.lasts:
+                wing.begin()
+            else:
+                del self[key]
+
+    def blocked(self) -> None:
+        """Nobody can go on."""
+        for wing in list(self.values()):
+            wing.blocked()
+
+    def ended(self) -> None:
+        """A schedule is over."""
+        for wing in list(self.values()):
+            wing.ended()
+
+    def let_go(self) -> None:
+        """Control is over."""
+        for wing in list(self.values()):
+            wing.let_go()
