@@ -148,3 +148,37 @@ def test_places_are_those_of_the_file_that_has_the_name_now(
         assert found.trace is not None
         assert set(found.trace.scenario["python"]["places"].values()) == {name}
     monkeypatch.delitem(sys.modules, "bank_of_two")
+
+
+class Filled:
+    """Uses what it has before anybody else does."""
+
+    def __init__(self) -> None:
+        self._items, self._more, self._log = {"a": 1}, {"b": 2}, ["made"]
+        self._items["b"] = self._more.pop("b")
+        self._log.append("filled")
+
+
+def iterates(filled: Filled) -> None:
+    filled._log.append("read")
+    for _ in filled._items:
+        filled._more["read"] = 1
+
+
+def inserts(filled: Filled) -> None:
+    filled._items["c"] = 3
+    filled._more["c"] = 3
+    filled._log.append("written")
+
+
+def test_containers_that_setup_has_used_are_called_as_what_has_them() -> None:
+    explored = tracelock.explore(
+        setup=Filled, workers=[iterates, inserts], backend="threading", strategy="dpor",
+        instrument=[__name__],
+    )  # fmt: skip
+    trace = explored.trace
+    assert explored.verdict == "failed" and trace is not None
+    stable = {event.target for event in trace.events}
+    assert stable == {"dict#1", "dict#2", "list#1"}, "as they are called in traces of before"
+    shown = {event.target for event in for_display(trace).events}
+    assert shown == {"Filled._items", "Filled._more", "Filled._log"}

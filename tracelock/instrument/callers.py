@@ -325,6 +325,13 @@ def hold(obj: Any, variable: str) -> None:
         held[name, variable] = None
 
 
+def hold_used(cls: type, label: str, variable: str) -> None:
+    """A variable has a container that is called after its class, since ``setup`` has used it
+    before: people call it as they call the variable."""
+    if label.startswith(f"{cls.__name__}#"):
+        held[label, variable] = None
+
+
 def _holders(wanted: Collection[str]) -> dict[str, list[str]]:
     """By the name of an object the variables that have it."""
     found: dict[str, list[str]] = {}

@@ -52,11 +52,9 @@ _LATE: Final = (
 )
 #: The part of an object that is which attributes it has.
 WHOLE: Final = "__dict__"
-_ATOMS: Final = (
-    str, bytes, int, float, complex, bool, type(None), type, FunctionType, MethodType, ModuleType,
-)  # fmt: skip
 #: Keys whose ``repr`` is the interpreter's own.
-_KEYS: Final = frozenset({str, int, float, bool, type(None)})
+_KEYS: Final[frozenset[type]] = frozenset({str, int, float, bool, type(None)})
+_ATOMS: Final = (*_KEYS, bytes, complex, type, FunctionType, MethodType, ModuleType)
 
 
 @dataclass(slots=True, eq=False)
@@ -374,8 +372,11 @@ class ObjectNames:
 
     def name_contents(self, variable: Variable, value: object, worker: Worker) -> None:
         """``value`` was read from or written to ``variable``: a container is called after it."""
-        if issubclass(type(value), CONTAINERS) and identity(value) not in self.objects:
-            self.identify(value, worker, f"{variable.name}[]")
+        if issubclass(type(value), CONTAINERS):
+            if known := self.objects.get(identity(value)):
+                callers.hold_used(type(value), known.label, variable.name)
+            else:
+                self.identify(value, worker, f"{variable.name}[]")
         elif identity(type(value)) in callers.synchronising:
             callers.hold(value, variable.name)
 

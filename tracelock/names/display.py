@@ -165,7 +165,9 @@ def _objects(
     # what is called by the variable that has it, which is a part of another object
     holders = {
         label: taker.parts(told[label]) for label, one in [*wholes.items()]
-        if one.kind == CREATED and taker.parts(told.get(label, "")).kind == MET
+        if one.kind in (CREATED, MET)
+        and (holder := taker.parts(told.get(label, ""))).kind == MET
+        and (holder.rest or one.kind == CREATED)
     }  # fmt: skip
     for one in [*holders.values()]:
         wholes.setdefault(one.label, one)
@@ -178,13 +180,13 @@ def _objects(
             made_at[told[label]].add(one.at)
     candidates: dict[str, list[str]] = {}
     for label, one in wholes.items():
+        if label in holders:
+            continue
         if one.kind == MET and label in told:  # a variable that functions share has no object
             names = [told[label]]
         elif one.kind == MET:
             alike = numbers[one.word]
             names = [one.word if len(alike) == 1 else f"{one.word}#{alike[label]}"]
-        elif label in holders:
-            continue
         elif one.kind == CREATED:
             kind = next(word for word, some in _KINDS if some & done[label] or not some)
             place = f"{kind}@{one.at}"
