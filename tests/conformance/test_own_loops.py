@@ -149,6 +149,21 @@ def test_an_own_loop_is_never_verified() -> None:
     assert found.verdict == "passed"
 
 
+@pytest.mark.parametrize(
+    ("worker", "told"),
+    [
+        (by_run(both(safe)), "3 tasks, "),
+        (in_a_thread(both(safe)), "1 thread and 3 tasks, "),
+        (beside_the_thread(both(safe)), "1 thread and 3 tasks, "),
+        (by_run(safe), "1 task, "),
+    ],
+)
+def test_who_goes_on_with_others_is_counted(worker: Callable[..., Any], told: str) -> None:
+    found = explore(worker, schedules=2, check=None)
+    assert found.account is not None and found.account.counts.startswith(told)
+    assert found.account.to_data()["kind"] == ("thread" if "thread" in told else "task")
+
+
 class Custom(asyncio.SelectorEventLoop):
     pass
 

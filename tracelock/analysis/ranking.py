@@ -67,6 +67,8 @@ _OF_KNOWN: Final = 6
 _FAR: Final = 1_000
 #: What it costs a finding that no switch is known at which it did its harm.
 _ANYWHERE: Final = 3
+#: What a finding gains that is about what the failing step has looked at.
+_LOOKED_AT: Final = 1
 
 
 def ranked(facts: Facts, findings: Sequence[Finding], suspects: frozenset[str]) -> list[Finding]:
@@ -108,6 +110,11 @@ class _WalkBack:
         self.facts = facts
         self.start = failure_events(facts, suspects)
         self.distance = distances(facts, self.start)
+        steps = facts.steps
+        #: What is read in the very step with which the run failed.
+        self.looked_at = {
+            name for seq, far in self.start.items() if not far for name in steps.read(seq)
+        }
 
     def needed(self, finding: Finding) -> bool:
         """Whether the failure depends on all that the finding tells of."""
@@ -151,6 +158,8 @@ class _WalkBack:
         penalty = PENALTY[kind]
         if kind == "missing-signal" and self.facts.steps.type_of(finding.targets[0]):
             penalty = _OF_KNOWN  # an object that has signals, not any future
+        if not self.looked_at.isdisjoint(finding.targets):
+            penalty -= _LOOKED_AT
         return 2, tight + penalty + near / 4, order(finding)
 
     def _ends(self, finding: Finding) -> bool:

@@ -33,10 +33,16 @@ _TOLD = 8
 _FOUND: Final = ("looked", "unlooked", "unseen", "outside", "chance", "hashed", "between")
 
 
+def _counted(count: int, noun: str) -> str:
+    several = "processes" if noun == "process" else f"{noun}s"
+    return f"{count} {noun if count == 1 else several}"
+
+
 @dataclass(slots=True)
 class Account:
-    """``workers``: the most threads, tasks or processes (``noun``) of a schedule, ``concurrent``
-    the most that were alive at a time. ``locks``: synchronisation objects that were used.
+    """``workers``: the most threads, tasks or processes (``noun``) of a schedule, ``tasks``: those
+    of them that are tasks of loops which the program starts itself, ``concurrent`` the most that
+    were alive at a time. ``locks``: synchronisation objects that were used.
     ``variables``: shared variables -> by how many workers. ``looked``, ``unlooked``: modules that
     workers ran code of, looked into or not. ``unseen``: what is shared, or may be, without being
     seen -> why. ``outside``: input and output that is not under control. ``chance``: what differs
@@ -47,6 +53,7 @@ class Account:
 
     noun: str = "thread"
     workers: int = 0
+    tasks: int = 0
     concurrent: int = 0
     locks: set[str] = field(default_factory=set)
     variables: dict[str, int] = field(default_factory=dict)
@@ -62,6 +69,7 @@ class Account:
     def add(self, other: Account) -> None:
         """Take another one into this: of the same program, with another input."""
         self.workers = max(self.workers, other.workers)
+        self.tasks = max(self.tasks, other.tasks)
         self.concurrent = max(self.concurrent, other.concurrent)
         for name, users in other.variables.items():
             self.variables[name] = max(users, self.variables.get(name, 0))
@@ -98,15 +106,13 @@ class Account:
     @property
     def counts(self) -> str:
         """``3 threads, 2 locks, 7 shared variables``."""
-        plural = {"process": "processes"}.get(self.noun, f"{self.noun}s")
-        return ", ".join(
-            f"{count} {one if count == 1 else several}"
-            for count, one, several in (
-                (self.workers, self.noun, plural),
-                (len(self.locks), "lock", "locks"),
-                (len(self.variables), "shared variable", "shared variables"),
-            )
-        )
+        others, tasks = self.workers - self.tasks, self.tasks
+        people = [_counted(others, self.noun)] if others or not tasks else []
+        people += [_counted(tasks, "task")] if tasks else []
+        return ", ".join((
+            " and ".join(people), _counted(len(self.locks), "lock"),
+            _counted(len(self.variables), "shared variable"),
+        ))  # fmt: skip
 
     @property
     def line(self) -> str:
@@ -126,7 +132,8 @@ class Account:
     def to_data(self) -> dict[str, Any]:
         """As JSON."""
         return {
-            "workers": self.workers, "concurrent": self.concurrent, "kind": self.noun,
+            "workers": self.workers, "concurrent": self.concurrent,
+            "kind": "task" if self.workers and self.workers == self.tasks else self.noun,
             "locks": sorted(self.locks), "variables": dict(sorted(self.variables.items())),
             "modules": sorted(self.looked), "not_looked_into": sorted(self.unlooked),
             "not_seen": dict(sorted(self.unseen.items())), "outside": sorted(self.outside),

@@ -24,6 +24,15 @@ RARER: Final = 4
 _CIRCLES: Final = ("account", "controller", "invariants", "pool", "stand_in", "take_in")
 #: Workers that are no thread or task of the program.
 _NONE: Final = frozenset({"setup", "outside", "invariants", "loop:callbacks", "loop:timers"})
+#: Parts of a loop, and what ``asyncio.run`` does after its program.
+_OF_LOOPS: Final = frozenset({
+    "loop:callbacks", "loop:timers", "shutdown_asyncgens", "shutdown_default_executor",
+})  # fmt: skip
+
+
+def _last(name: str) -> str:
+    """``main`` of ``test/main#2``."""
+    return name.rpartition("/")[2].partition("#")[0]
 
 
 class AccountKeeper:
@@ -114,6 +123,20 @@ class AccountKeeper:
         self.account.unseen.update(self.hub.names.told())
         return self.account.told()
 
+    def _tasks(self) -> set[int]:
+        """The workers that are tasks of a loop that the program starts itself."""
+        return {number for loop in self.hub.own_loops for number in loop.members}
+
+    def _aside(self) -> set[int]:
+        """Of those, and of the workers on whose threads they are, who goes on with nobody: it waits
+        for its tasks, or is a part of the loop or of how it is shut down."""
+        workers = self.hub.layout.workers
+        found = {one for one in self._tasks() if _last(workers[one].name) in _OF_LOOPS}
+        for loop in self.hub.own_loops:
+            if loop.host is not None and not found.issuperset(loop.members):
+                found.add(loop.host.number)
+        return found
+
     def _count(self, log: Sequence[Any]) -> None:
         """What the record of a schedule tells."""
         account, layout = self.account, self.hub.layout
@@ -135,12 +158,17 @@ class AccountKeeper:
                 targets = (op.target,) if op.target >= 0 else ()
             for target in targets:
                 users[target] = users.get(target, 0) | 1 << worker
+        aside = self._aside()
         for worker in list(first):
-            if worker not in self.given and layout.workers[worker].name in _NONE:
+            if worker in aside or (
+                worker not in self.given and layout.workers[worker].name in _NONE
+            ):
                 del first[worker], last[worker]
             elif worker in self.given:
                 first[worker] = 0
-        account.workers = max(account.workers, len(first.keys() | set(self.given)))
+        people = (first.keys() | set(self.given)) - aside
+        account.workers = max(account.workers, len(people))
+        account.tasks = max(account.tasks, len(people & self._tasks()))
         account.concurrent = max(account.concurrent, _most(first, last))
         for target, by in users.items():
             name = layout.names[target]
