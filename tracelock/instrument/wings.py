@@ -60,3 +60,4 @@ class Wings(dict[str, Any]):
         """Control is over."""
         for wing in list(self.values()):
             wing.let_go()
+        self.clear()  # they lead back to the hub, which is to die with the last reference to it

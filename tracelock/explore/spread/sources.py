@@ -41,6 +41,8 @@ USEFUL: Final = 4
 STEADY: Final = 16
 GROWN: Final = 4
 PART: Final = 8
+#: Schedules of the first of these shards that nobody else works beside; the next has twice as many.
+TRIED: Final = 16
 #: After so many chunks of real code in turn that have taught something they are run one by one.
 STILL_LEARNING: Final = 3
 
@@ -119,6 +121,8 @@ class Chunks:
         if self.limit is not None:  # the last ones are to end at about the same time
             many = max(1, min(many, (self.limit - self._next) // (PART * chunk)))
         end = (number + many) * chunk
+        if idle and self._grown > 1:  # nobody else works: it is tried first how long they take
+            end = min(end, self._next + (TRIED << min(self._shards - 1, 16)))
         if self.limit is not None:
             end = min(end, self.limit)
         shard = Shard(self.job, number, skip, end - self._next)

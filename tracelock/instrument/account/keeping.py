@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 RARER: Final = 4
 #: What a hub has that leads back to it: without these all of an exploration dies with the last
 #: reference to it, and no collection is needed, of which the next exploration might see the waste.
-_CIRCLES: Final = ("account", "controller", "invariants", "pool", "stand_in", "take_in")
+_CIRCLES: Final = (
+    "account", "controller", "invariants", "pool", "program", "stand_in", "take_in",
+)  # fmt: skip
 #: Workers that are no thread or task of the program.
 _NONE: Final = frozenset({"setup", "outside", "invariants", "loop:callbacks", "loop:timers"})
 #: Parts of a loop, and what ``asyncio.run`` does after its program.
