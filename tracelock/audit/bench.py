@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -20,12 +21,13 @@ from types import ModuleType
 from typing import Any, Final, Self
 
 from tracelock.audit.clients import ClientOf
+from tracelock.audit.overlaps import Overlaps, Pair, overlaps_of
 from tracelock.audit.reading import MethodCall
 from tracelock.audit.results import WAITS as WAITS
 from tracelock.engine.limits import Interrupted, RunLimits
 from tracelock.errors import UsageError
 from tracelock.explore.search import Budget, Searched
-from tracelock.schedulers.base import Run, Scheduler, Wrapper
+from tracelock.schedulers.base import WORKER, Choice, OneSchedule, Run, Scheduler, Wrapper
 from tracelock.session.code import PythonCode
 from tracelock.session.host import run_once
 from tracelock.session.plan import Plan
@@ -56,6 +58,10 @@ class ClientRun:
     died: str = ""
     #: Time passed in it: some sleep or timeout ended.
     timed: bool = False
+    #: Of each event, how many steps of all workers came before it.
+    places: list[int] = field(default_factory=list)
+    #: When its calls may begin and end in executions that are equivalent to it, if that is known.
+    overlaps: Overlaps | None = None
 
     @property
     def begun(self) -> set[int]:
@@ -101,6 +107,7 @@ class Judging(Wrapper):
     def end(self, steps: int) -> None:
         self.inner.end(steps)
         if not self.inner.cut and self._run.limit is None:
+            self._bench.overlapping(self.inner)
             self._over = self._bench.look(self._run, self._judge)
 
     @property
@@ -123,6 +130,7 @@ class Bench:
         self._client = ClientOf((), ((),) * workers)
         self._order: tuple[int, ...] | None = None
         self._open = False
+        self._marked = False
         self._gates: list[Any] = []
         self._line: Any = None
         #: The class of what takes the place of the object under control, "" where it is itself.
@@ -159,17 +167,16 @@ class Bench:
 
     def _setup(self) -> Any:
         self._begin_run()
-        # of several calls on one worker the order in real time counts, which has to be shared for
-        # the search to try it
-        several = self._order is None and any(len(one) > 1 for one in self._client.threads)
-        self._line = queue.SimpleQueue() if several else None
+        # where it does not follow from what calls touch, the order in real time has to be shared
+        # for the search to try it
+        self._line = queue.SimpleQueue() if self._marked and self._order is None else None
         it = self._made()
         for call in self._client.before:
             self._attempt(call, it)
-        self._gates = [threading.Event() for _ in self._order or ()]
+        self._gates = [_shut() for _ in self._order or ()]
         if self._gates:
-            self._gates[0].set()
-        self._ended = [threading.Event() for _ in range(self._width)]
+            self._gates[0].release()
+        self._ended = [_shut() for _ in range(self._width)]
         return it
 
     def _begin_run(self) -> None:
@@ -195,34 +202,67 @@ class Bench:
                     if number not in order:
                         break
                     turn = order.index(number)
-                    gates[turn].wait()
+                    gates[turn].acquire()
                     if self._open and turn + 1 < len(gates):
-                        gates[turn + 1].set()
+                        gates[turn + 1].release()
                 if line is not None:
                     line.put(number)
-                run.events.append((True, number))
+                self._note(True, number)
                 run.results[number] = self._attempt(calls[number], it)
-                run.events.append((False, number))
+                self._note(False, number)
                 if line is not None:
                     line.put(number)
                 if order is not None and not self._open and turn + 1 < len(gates):
-                    gates[turn + 1].set()
+                    gates[turn + 1].release()
 
-            self._ended[place].set()
+            self._ended[place].release()
 
         return named(work, WORKERS[place])
+
+    def _note(self, begins: bool, number: int) -> None:
+        self.run.events.append((begins, number))
+        self.run.places.append(len(self.host.backend.hub.controller.log))
 
     def _last(self) -> Callable[[Any], None]:
         def afterwards(it: Any) -> None:
             run = self.run
             for one in self._ended:
-                one.wait()
+                one.acquire()
             for call in self._client.after:
                 run.after.append(WAITS)
                 run.after[-1] = self._attempt(call, it)
             run.checked = True
 
         return afterwards
+
+    # --- orders in real time -----------------------------------------------------------------
+    def overlapping(self, searched: Scheduler) -> None:
+        """Note when the calls of the schedule that has just ended may begin and end in those that
+        are equivalent to it."""
+        run, past = self.run, getattr(searched, "history", None)
+        if past is None or past.unforeseen or self._marked or run.waiting:
+            return
+        at: dict[tuple[bool, int], int] = dict(zip(run.events, run.places, strict=True))
+        numbers = self._client.numbers
+        calls = [(n, place) for place, mine in enumerate(numbers) for n in mine]
+        if len(run.results) == len(calls):
+            spans = [(place, at[True, n], at[False, n]) for n, place in calls]
+            run.overlaps = overlaps_of(past, spans, [self._width])
+
+    def in_real_time(self, overlaps: Overlaps, pairs: Sequence[Pair]) -> ClientRun | None:
+        """An execution like this one in which of each of these pairs of calls the first one has
+        ended when the second one begins; None where it cannot be had."""
+        following = _Following(overlaps.sequence(pairs))
+        self._marked = True
+        try:
+            scheduler = _Noting(following)
+            run_once(self.host, scheduler)
+            self.schedules += 1
+            self._stopped(scheduler.controller)
+            self.look(scheduler.controller, lambda run: True)
+        finally:
+            self._marked = False
+        return self.run if set(pairs) <= self.run.before() else None
 
     # --- runs --------------------------------------------------------------------------------
     def own_order(self) -> Scheduler:
@@ -266,9 +306,14 @@ class Bench:
             raise UsageError("threads are not cancelled")
         return nullcontext()
 
-    def explore(self, judge: Judgement, schedules: int, seconds: float) -> Searched:
-        """Search the client's schedules, each of which is judged, in all inequivalent orders."""
+    def explore(
+        self, judge: Judgement, schedules: int, seconds: float, marked: bool = False
+    ) -> Searched:
+        """Search the client's schedules, each of which is judged, in all inequivalent orders.
+        ``marked``: schedules with other orders of calls in real time are not equivalent."""
         host = self.host
+        several = any(len(one) > 1 for one in self._client.threads)
+        self._marked = marked or (several and host.runner.rules.blocks)
         make = type(host).scheduler
 
         def judged(strategy: str | Scheduler, seed: int, depth: int | None) -> Scheduler:
@@ -278,6 +323,7 @@ class Bench:
         try:
             found = host.search("dpor", 0, None, Budget(schedules, seconds), True, None)
         finally:
+            self._marked = False
             del host.scheduler
         host.qualify(found)
         self.schedules += found.schedules
@@ -304,10 +350,33 @@ class Bench:
         return judge(self.run)
 
 
+def _shut() -> threading.Lock:
+    """What one waits for and another opens, once: nobody can look whether it is open, so that there
+    is one order of the two. An event would be code that may be looked into."""
+    gate = threading.Lock()
+    gate.acquire()
+    return gate
+
+
 def named(work: Callable[..., Any], name: str) -> Callable[..., Any]:
     """``work``, called like that."""
     work.__name__ = work.__qualname__ = name
     return work
+
+
+class _Following(OneSchedule):
+    """The workers in a given order, as long as that can be."""
+
+    name = "in real time"
+
+    def __init__(self, workers: Sequence[int]) -> None:
+        self._left = deque(workers)
+
+    def pick(self, choice: Choice) -> int:
+        if choice.kind != WORKER:
+            return choice.options[0]
+        wanted = self._left.popleft() if self._left else -1
+        return wanted if wanted in choice.options else choice.options[0]
 
 
 class _Noting(Wrapper):

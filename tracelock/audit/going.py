@@ -187,14 +187,19 @@ class Going:
             cell.client = str(client)
             self.failures.append((cell, entry))
 
-    def entry(self, client: ClientOf, cancelling: bool = False) -> JudgedClient:
-        """Explore one client and judge it; ``cancelling``: with its first worker cancelled."""
+    def entry(self, client: ClientOf, cancelling: bool = False, late: bool = False) -> JudgedClient:
+        """Explore one client and judge it; ``cancelling``: with its first worker cancelled;
+        ``late``: see ``Judge``, of threads, without a model."""
         options, bench = self.options, self.bench
         self.audited.clients += 1
         judge = self.kind.judge(self.oracle, client, options.contracts, self.module.numbered)
         if cancelling:
             judge.cancelling = True  # type: ignore[attr-defined]
-        judge.learn()
+        judge.late = late
+        if late:
+            bench.begin(client)
+        else:
+            judge.learn()
         if judge.unjudged:
             return JudgedClient(client, judge, None, [judge.unjudged])
         if isinstance(self.oracle, ModelOracle) and not cancelling:
@@ -203,8 +208,12 @@ class Going:
         most = max(CLIENT_SECONDS, options.seconds * _CLIENT)
         with bench.cancelled(cancelling):
             searched = bench.explore(judge, options.schedules, min(most, left))
+        unseen = self._reasons(client, searched)
+        if late:
+            judge.ask(bool(unseen))
         judge.settle()
-        reasons = [*judge.reasons(), *self._reasons(client, searched)]
+        unseen += filter(None, [judge.show(bench)])
+        reasons = [*judge.reasons(), *unseen]
         return JudgedClient(client, judge, searched, reasons)
 
     def _reasons(self, client: ClientOf, searched: Searched) -> list[str]:

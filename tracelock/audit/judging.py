@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import permutations
+from itertools import pairwise, permutations
 from typing import Any, Final, Protocol
 
-from tracelock.audit.bench import WAITS, ClientRun
+from tracelock.audit.bench import WAITS, Bench, ClientRun
 from tracelock.audit.clients import ClientOf, orders
+from tracelock.audit.overlaps import Pair
 from tracelock.audit.reading import MethodCall
 from tracelock.audit.results import CANCELLED, evenly
 from tracelock.history.contracts import (
@@ -107,7 +108,11 @@ class Contracts:
 class Judge:
     """Judges the schedules of one client. ``legal``: what its calls come to in each order that
     ends; ``anomaly``: what was found; ``unjudged``: why some schedules could not be judged;
-    ``waited``: that some schedules ended with calls that wait as they would in some order."""
+    ``suspected``: schedules, each with pairs of calls, that would go wrong if of each pair the
+    first one had ended before the second began, which is possible in an equivalent one.
+
+    ``late``: orders of the calls are made only once they are needed, after the search: a serial
+    schedule (``overlaps``) is explained by an order that was not run. ``asked``: the others."""
 
     oracle: Oracle
     client: ClientOf
@@ -119,23 +124,43 @@ class Judge:
     unjudged: str = ""
     pending: list[ClientRun] = field(default_factory=list)
     by_contract: set[str] = field(default_factory=set)
+    suspected: list[tuple[ClientRun, list[Pair]]] = field(default_factory=list)
+    late: bool = False
+    asked: dict[Any, ClientRun] = field(default_factory=dict)
+    serial: dict[Any, ClientRun] = field(default_factory=dict)
+    _timely: set[Any] = field(default_factory=set)
+    _runs: dict[tuple[tuple[int, ...], bool], list[ClientRun]] = field(default_factory=dict)
 
     def learn(self) -> None:
         """Make the calls in every order that keeps those of each worker."""
         self.oracle.begin(self.client)
-        numbers, count = self.client.numbers, len(self.client.calls)
-        for order in orders(numbers):
-            for one in (False, True):
-                found = self.oracle.in_orders(order, one)
-                for run in found:
-                    if run.died:
-                        self.unjudged = f"one after the other, {run.died}"
-                    if len(run.results) == count:
-                        self.legal.append(
-                            LegalOrder(run.before(), self.results(run), self.whole(run))
-                        )
-                if all(len(run.results) == count and not run.timed for run in found):
-                    break
+        for order in orders(self.client.numbers):
+            self._learn(order)
+
+    def _learn(self, order: tuple[int, ...]) -> None:
+        count = len(self.client.calls)
+        for one in (False, True):
+            found = self._in_orders(order, one)
+            for run in found:
+                if run.died:
+                    self.unjudged = f"one after the other, {run.died}"
+                if len(run.results) == count:
+                    self.legal.append(LegalOrder(run.before(), self.results(run), self.whole(run)))
+            if all(len(run.results) == count and not run.timed for run in found):
+                break
+
+    def _in_orders(self, order: tuple[int, ...], open: bool) -> list[ClientRun]:
+        """What the oracle says, which is asked once. A call that waits, while no other is made,
+        does so whatever would come after it."""
+        begins = range(1, len(order) + 1)
+        known = [self._runs.get((order[:length], open)) for length in begins]
+        for runs in known[-1:] if open else known:
+            if runs is not None and (runs is known[-1] or all(run.waiting for run in runs)):
+                return runs
+        runs = self._runs[order, open] = self.oracle.in_orders(order, open)
+        if len(runs) == 1 and runs[0].waiting and not open:
+            self._runs[order[: len(runs[0].begun)], False] = runs
+        return runs
 
     def reasons(self) -> list[str]:
         """Why no more than ``passed`` is claimed, besides what the search says."""
@@ -181,8 +206,54 @@ class Judge:
             ):
                 self.pending.append(run)
             return False
+        if self.late:
+            overlaps = run.overlaps
+            serial = overlaps is not None and overlaps.serial
+            real = overlaps.key if overlaps is not None else frozenset(run.before())
+            (self.serial if serial else self.asked).setdefault((self.whole(run), real), run)
+            return False
+        return self._explained(run)
+
+    def _explained(self, run: ClientRun) -> bool:
         anomaly = self._ended(run)
         return anomaly is not None and self._found(run, anomaly)
+
+    def ask(self, all_of_them: bool) -> None:
+        """Judge the schedules that were put off: those that are not serial, or ``all_of_them``,
+        where not all that calls do is known."""
+        left = [*self.asked.values(), *(self.serial.values() if all_of_them else ())]
+        if not left or self.anomaly is not None:
+            return
+        self.oracle.begin(self.client)
+        # an order that explains a schedule is mostly the one in which its calls have ended
+        ended = [tuple(n for starts, n in run.events if not starts) for run in left]
+        for order in dict.fromkeys([*ended, *orders(self.client.numbers)]):
+            self._learn(order)
+            left = [run for run in left if not self._is_explained(run)]
+            if not left:
+                return
+        any(map(self._explained, left))
+
+    def _is_explained(self, run: ClientRun) -> bool:
+        """Whether an order that is known explains a schedule, and all equivalent ones."""
+        whole, before = self.whole(run), run.before()
+        found = [one.before for one in self.legal if one.whole == whole]
+        explained = any(before <= one for one in found)
+        return explained and (run.overlaps is None or run.overlaps.against(found) is None)
+
+    def show(self, bench: Bench) -> str:
+        """Run what is suspected. Why nothing is claimed where it could not be had, or ""."""
+        lost = ""
+        for run, pairs in self.suspected:
+            if self.anomaly is not None:
+                return ""
+            assert run.overlaps is not None
+            seen = bench.in_real_time(run.overlaps, pairs)
+            if seen is None or len(seen.results) < len(self.client.calls):
+                lost = "calls may come one after the other in a way that could not be had again"
+            else:
+                self._explained(seen)
+        return lost
 
     def _found(self, run: ClientRun, anomaly: Anomaly) -> bool:
         self.anomaly, self.run = anomaly, run
@@ -215,9 +286,15 @@ class Judge:
         if not timely:
             return Anomaly("wrong order", "calls took effect before those that had ended earlier")
         whole = self.whole(run)
-        if any(one.whole == whole for one in timely):
-            return None
-        return self._state(whole, timely)
+        if all(one.whole != whole for one in timely):
+            return self._state(whole, timely)
+        overlaps = run.overlaps
+        if overlaps is not None and (whole, overlaps.key) not in self._timely:
+            self._timely.add((whole, overlaps.key))
+            pairs = overlaps.against([one.before for one in fitting if one.whole == whole])
+            if pairs is not None:
+                self.suspected.append((run, pairs))
+        return None
 
     def _wrong(self, results: tuple[Any, ...], legal: Sequence[LegalOrder]) -> Anomaly:
         calls = self.client.calls
@@ -279,17 +356,14 @@ class Judge:
         before, wanted = run.before(), self._seen(run)
         if not any(
             made.waiting == run.waiting and afterwards(made, run.waiting)
-            for order in permutations(done) if keeps(order, before)
+            for order in kept_orders(done, before)
             for more in permutations(run.waiting)
-            for made in self.oracle.in_orders((*order, *more), True)
+            for made in self._in_orders((*order, *more), True)
         ):  # fmt: skip
             return False
-        for order in permutations((*done, *run.waiting)):
-            if not keeps(order, before):
-                continue
-            if any(list(one) != [n for n in order if n in one] for one in self._begun(run)):
-                continue
-            for other in self.oracle.in_orders(order, True):
+        begun = {pair for one in self._begun(run) for pair in pairwise(one)}
+        for order in kept_orders((*done, *run.waiting), before | begun):
+            for other in self._in_orders(order, True):
                 if other.waiting == run.waiting and self._seen(other) == wanted:
                     return True
         return False
@@ -314,9 +388,15 @@ def afterwards(run: ClientRun, waiting: Sequence[int]) -> bool:
     return all((one, other) in before for one in run.results for other in waiting)
 
 
-def keeps(order: Sequence[int], before: set[tuple[int, int]]) -> bool:
-    """Whether an order has the first of each pair before the second, where it has both."""
-    return all(order.index(a) < order.index(b) for a, b in before if a in order and b in order)
+def kept_orders(numbers: Sequence[int], before: set[tuple[int, int]]) -> Iterator[tuple[int, ...]]:
+    """Every order that has the first of each pair before the second, where it has both."""
+    if not numbers:
+        yield ()
+    for number in numbers:
+        rest = [one for one in numbers if one != number]
+        if all((one, number) not in before for one in rest):
+            for order in kept_orders(rest, before):
+                yield (number, *order)
 
 
 def shown_as(result: Any) -> str:

@@ -17,7 +17,8 @@ from tracelock.audit.task_program import task_program_text
 @dataclass(frozen=True)
 class WorkerKind:
     """``noun``: of one of them; ``in_c_unseen``: methods in C are single steps, which they are not
-    really: what they do is not looked into; ``least``: workers that there are at least."""
+    really: what they do is not looked into; ``least``: workers that there are at least; ``serial``:
+    it is known of an execution whether it is serial (``overlaps``)."""
 
     noun: str
     backend: str
@@ -26,8 +27,11 @@ class WorkerKind:
     program_text: Callable[..., str]
     in_c_unseen: bool
     least: int
+    serial: bool
 
 
-THREADS: Final = WorkerKind("thread", "threading", Bench, Judge, program_text, True, 2)
+THREADS: Final = WorkerKind("thread", "threading", Bench, Judge, program_text, True, 2, True)
 #: No other task goes on while a method in C is at work.
-TASKS: Final = WorkerKind("task", "asyncio", TaskBench, TaskJudge, task_program_text, False, 3)
+TASKS: Final = WorkerKind(
+    "task", "asyncio", TaskBench, TaskJudge, task_program_text, False, 3, False
+)

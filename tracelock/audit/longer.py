@@ -1,34 +1,56 @@
-"""Clients of several calls on each worker, drawn, as long as there is time."""
+"""Clients of several calls on each worker: all that there are where there is time for that, then
+others that are drawn.
+
+All clients of N calls on each worker are those in which each worker makes N: one with fewer is the
+beginning of such a one, and what is explained by an order of the calls is so at each time. They
+begin with an object as it is made, since the calls of the clients lead to other states. Workers
+differ by nothing but their names, so that which of them makes which calls is one client.
+
+Values are not renamed (``add(1)`` beside ``add(2)`` is another client than the other way round only
+by its workers): that a class treats them alike cannot be seen from outside. Nor are clients left
+out whose methods never touch the same: two calls that are independent where an object is new need
+not be so after a third one.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations_with_replacement, product
+from math import comb
 from time import monotonic
 from typing import Final
 
 from tracelock.audit.clients import ClientOf
 from tracelock.audit.going import VARIANTS, Going, JudgedClient
-from tracelock.audit.matrix import FAILED, AuditCell
+from tracelock.audit.matrix import FAILED, VERIFIED, AuditCell, EveryClient
+from tracelock.audit.modelled import ModelOracle
 from tracelock.audit.reading import MethodCall
 from tracelock.history.contracts import UNSAFE
 
-#: Longer clients at most.
+#: Longer clients at most, and for each state that they begin in.
 _LONGER: Final = 400
+_EACH: Final = 100
+#: More clients than that are not listed, to be tried in an order that is drawn.
+_LISTED: Final = 200_000
 #: Seconds that are left for something else.
 _REST: Final = 5.0
 
 
 def longer(going: Going, calls: int, workers: int) -> None:
-    """Clients of several calls on each worker, drawn, as long as there is time; one that goes
+    """Clients of several calls on each worker, as long as there is time; one that goes
     wrong is made smaller, and told where no pair of its methods went wrong already."""
     options = going.options
     every = [
         one for name, listed_ in going.calls.items() for one in listed_[:VARIANTS]
         if options.contracts.of(name) != UNSAFE
     ]  # fmt: skip
-    wrong = {frozenset(cell.methods) for cell, _ in going.failures}
-    seen: set[str] = set()
-    for _ in range(_LONGER):
+    drawing = LongerDrawn({frozenset(cell.methods) for cell, _ in going.failures})
+    # the orders of a model are not those that a serial execution follows from
+    late = going.kind.serial and not isinstance(going.oracle, ModelOracle)
+    whole = bool(every) and late and _all_of(going, every, calls, workers, drawing)
+    states = going.plan.states[1:] if whole else going.plan.states
+    for _ in range(min(_LONGER, _EACH * len(states)) if every else 0):
         if monotonic() > options.until(1.0) - _REST:
             return
         count = options.chance.randint(2, workers)
@@ -40,29 +62,74 @@ def longer(going: Going, calls: int, workers: int) -> None:
             )
             for _ in range(count)
         )
-        if _has_pair(threads, wrong) or sum(map(len, threads)) < 3:
+        if sum(map(len, threads)) < 3:
             continue
-        client = ClientOf(options.chance.choice(going.plan.states), threads, going.plan.after)
-        if str(client) in seen:
+        _try(going, ClientOf(options.chance.choice(states), threads), drawing, late)
+
+
+@dataclass
+class LongerDrawn:
+    """``wrong``: methods that are known to go wrong together; ``seen``: the clients so far."""
+
+    wrong: set[frozenset[str]]
+    seen: set[str] = field(default_factory=set)
+
+
+def _all_of(
+    going: Going, every: Sequence[MethodCall], calls: int, workers: int, drawing: LongerDrawn
+) -> bool:
+    """All clients of so many calls on each of so many workers, in an order that is drawn; whether
+    there was time for all."""
+    options = going.options
+    lines = len(every) ** calls
+    count = comb(lines + workers - 1, workers)
+    if count > _LISTED:
+        return False
+    found = going.audited.every_client = EveryClient(workers, calls, count)
+    sequences = [
+        tuple(step for one in line for step in one.steps) for line in product(every, repeat=calls)
+    ]
+    clients = list(combinations_with_replacement(range(lines), workers))
+    options.chance.shuffle(clients)
+    for client in clients:
+        if monotonic() > options.until(1.0) - _REST:
+            return False
+        threads = tuple(sequences[place] for place in client)
+        before = going.bench.schedules
+        entry = _try(going, ClientOf((), threads), drawing, True)
+        if entry is None:
             continue
-        seen.add(str(client))
-        going.audited.longer_clients += 1
-        entry = going.entry(client)
-        if entry.judge.anomaly is None:
-            continue
-        entry = _smaller(going, entry)
-        anomaly = entry.judge.anomaly
-        assert anomaly is not None
-        methods = sorted({one.method for one in entry.client.calls})
-        cell = AuditCell(
-            (methods[0], methods[-1]), FAILED, anomaly.kind, anomaly.detail,
-            str(entry.client), clients=1,
-            executions=0 if entry.searched is None else entry.searched.schedules,
-        )  # fmt: skip
-        going.audited.longer.append(cell)
-        going.failures.append((cell, entry))
-        wrong.add(frozenset((methods[0], methods[-1])))
-        wrong |= {frozenset((a, b)) for a in methods for b in methods if len(methods) < 3}
+        found.tried += 1
+        found.executions += going.bench.schedules - before
+        found.verified += entry.verdict == VERIFIED
+        found.reason = found.reason or (entry.reasons or [""])[0]
+    return True
+
+
+def _try(going: Going, client: ClientOf, drawing: LongerDrawn, late: bool) -> JudgedClient | None:
+    """Explore a client, and tell what went wrong. None where it is known already."""
+    client = ClientOf(client.before, client.threads, going.plan.after)
+    if str(client) in drawing.seen or _has_pair(client.threads, drawing.wrong):
+        return None
+    drawing.seen.add(str(client))
+    going.audited.longer_clients += 1
+    entry = going.entry(client, late=late)
+    if entry.judge.anomaly is None:
+        return entry
+    entry = _smaller(going, entry)
+    anomaly = entry.judge.anomaly
+    assert anomaly is not None
+    methods = sorted({one.method for one in entry.client.calls})
+    cell = AuditCell(
+        (methods[0], methods[-1]), FAILED, anomaly.kind, anomaly.detail,
+        str(entry.client), clients=1,
+        executions=0 if entry.searched is None else entry.searched.schedules,
+    )  # fmt: skip
+    going.audited.longer.append(cell)
+    going.failures.append((cell, entry))
+    drawing.wrong.add(frozenset((methods[0], methods[-1])))
+    drawing.wrong |= {frozenset((a, b)) for a in methods for b in methods if len(methods) < 3}
+    return entry
 
 
 def _smaller(going: Going, entry: JudgedClient) -> JudgedClient:

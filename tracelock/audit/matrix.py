@@ -61,6 +61,34 @@ class AuditCell:
 
 
 @dataclass
+class EveryClient:
+    """How far the clients of ``calls`` calls on each of ``workers`` workers were tried, which
+    begin with an object as it is made: ``clients`` of them, with those of fewer calls in them.
+    ``tried``, ``verified``: so many of them, ``executions``: their interleavings, ``reason``: why
+    the first one that went well is not verified."""
+
+    workers: int
+    calls: int
+    clients: int
+    tried: int = 0
+    verified: int = 0
+    executions: int = 0
+    reason: str = ""
+
+    def __str__(self) -> str:
+        share = "all" if self.tried == self.clients else f"{self.tried:,} of"
+        told = f"{share} {self.clients:,} clients of {self.workers} workers with {self.calls} calls"
+        if self.verified == self.tried:
+            return f"{told}: verified, {self.executions:,} interleavings"
+        more = f": {self.reason}" if self.reason else ""
+        return f"{told}: {self.verified:,} of them verified{more}"
+
+    def to_data(self) -> dict[str, Any]:
+        """As JSON."""
+        return {**vars(self), "reason": self.reason or None}
+
+
+@dataclass
 class Audited:
     """The answer of an audit.
 
@@ -69,6 +97,7 @@ class Audited:
     the matrix; ``cells``: each pair of methods once; ``columns``: what else was asked, of each
     method (``closed``: closed twice, or used when it is closed; ``cancelled``: at each of its
     awaits); ``longer``: clients of more calls that went wrong where all pairs went well;
+    ``every_client``: how far all clients of some number of calls were tried, of threads;
     ``missing``: methods without arguments, with the reason; ``states``: what was called before;
     ``schedules``, ``clients``, ``seconds``: what it took; ``notes``: sentences.
     """
@@ -86,6 +115,7 @@ class Audited:
     schedules: int = 0
     clients: int = 0
     longer_clients: int = 0
+    every_client: EveryClient | None = None
     seconds: float = 0.0
     notes: list[str] = field(default_factory=list)
 
@@ -151,6 +181,7 @@ class Audited:
                 about: [one.to_data() for one in cells] for about, cells in self.columns.items()
             },
             "workers": self.workers, "model": self.model,
+            "every_client": None if self.every_client is None else self.every_client.to_data(),
             "longer": [one.to_data() for one in self.longer],
             "init": self.init, "methods": self.methods, "missing": self.missing,
             "states": self.states, "clients": self.clients, "longer_clients": self.longer_clients,

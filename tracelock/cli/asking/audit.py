@@ -108,6 +108,8 @@ def _show(found: Audited, out: Output) -> None:
         out.lines(wrapped(f"  note: {clean(note)}", width, 4))
     out.line()
     out.lines(wrapped(clean(found.summary), width, 2))
+    if found.every_client is not None and found.every_client.tried:
+        out.lines(wrapped(f"  {clean(str(found.every_client))}", width, 4))
     longer = f", {found.longer_clients:,} longer ones" if found.longer_clients else ""
     out.line(
         f"  {found.clients - found.longer_clients:,} clients of one call beside another{longer}; "
