@@ -43,6 +43,12 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_what_is_closed_is_closed_twice_and_used": 0,
         "test_what_is_right_is_verified": 10,
     },
+    "conformance/test_audit_trio.py": {
+        "test_a_bug_in_it_is_found": 3,
+        "test_an_anomaly_of_a_cancellation_is_a_program_whose_trace_replays": 0,
+        "test_trio_keeps_what_it_promises": 0,
+        "test_what_is_right_is_verified": 3,
+    },
     "conformance/test_audit_tasks.py": {
         "test_a_bug_in_it_is_found": 8,
         "test_a_model_judges_tasks_too": 0,

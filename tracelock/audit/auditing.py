@@ -12,7 +12,7 @@ from typing import Any, Final
 from tracelock.audit.columns import cancelled, closed
 from tracelock.audit.going import AuditOptions, Going, Progress
 from tracelock.audit.judging import Contracts, Oracle
-from tracelock.audit.kinds import TASKS, THREADS
+from tracelock.audit.kinds import KINDS, TASKS, THREADS, check_backend
 from tracelock.audit.longer import longer
 from tracelock.audit.matrix import Audited
 from tracelock.audit.modelled import ModelOracle, model_of
@@ -49,7 +49,7 @@ def audit(
     calls: int = _CALLS, workers: int = 2, contract: str | Mapping[str, str] = "linearizable",
     ignore: Iterable[str] = (), strategies: Mapping[str, Any] | None = None,
     invariant: str | None = None, instrument: Sequence[str] = (), interpreter: str | None = None,
-    tasks: bool | None = None, model: str | Sequential | None = None,
+    tasks: bool | None = None, backend: str | None = None, model: str | Sequential | None = None,
     seconds: float = SECONDS, schedules: int = SCHEDULES, folder: str | None = None, seed: int = 0,
     progress: Progress | None = None,
 ) -> Audited:  # fmt: skip
@@ -76,7 +76,8 @@ def audit(
     an expression about ``it`` that has to hold in the end as it does one call after the other.
     ``instrument``: further modules to look into, besides that of the class and its bases.
     ``interpreter``: see ``tracelock.explore``, of threads. ``tasks``: whether tasks call the
-    methods, or threads (None: tasks if a public method is a coroutine function). ``model``: what
+    methods, or threads (None: tasks if a public method is a coroutine function). ``backend``:
+    ``threading``, ``asyncio`` or ``trio``, whose tasks they are then. ``model``: what
     the class is judged by in place of itself, a model of ``tracelock.history.models`` or its name
     (``queue``, ``lru(2)``; see ``tracelock.audit.modelled.MODELS``). ``seconds``: for all clients
     (programs of anomalies may take as much again), ``schedules``: of each client. ``folder``: where
@@ -92,17 +93,22 @@ def audit(
         raise UsageError("a budget has to be more than nothing")
     if not 1 <= calls <= 4 or not 2 <= workers <= 3:
         raise UsageError("longer clients have 1 to 4 calls on each of 2 or 3 workers")
+    if backend is not None:
+        check_backend(backend)
+        if tasks is not None and tasks == (backend == THREADS.backend):
+            raise UsageError(f"tasks={tasks} and backend={backend!r} contradict each other")
+        tasks = backend != THREADS.backend
     judged_by = None if model is None else model_of(model)
     if judged_by is not None and invariant is not None:
         raise UsageError("an invariant is asked of the class, of which a model knows nothing")
     texts, given = strategies_of(strategies or {})
-    subject = subject_of(cls, init, given)
+    subject = subject_of(cls, init, given, backend or "")
     subject.init = init or constructor(subject.cls, texts)
-    try_init(subject)
+    try_init(subject, backend or "")
     wanted = None if methods is None else [*methods, *before]
     if tasks is None:
         tasks = has_coroutines(subject.cls)
-    kind = TASKS if tasks else THREADS
+    kind = KINDS[backend or (TASKS if tasks else THREADS).backend]
     subject.tasks = tasks
     if tasks and interpreter:
         raise UsageError("an interpreter is of threads: tasks go on at their awaits, on each one")
@@ -120,7 +126,7 @@ def audit(
     )  # fmt: skip
     audited = Audited(
         subject.name, subject.init, f"{kind.noun}s", None if model is None else str(model),
-        methods=rows, missing=missing,
+        kind.backend, methods=rows, missing=missing,
     )  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="tracelock-audit-") as place:
         text = module_text(subject, [*every, *checks], ignore)

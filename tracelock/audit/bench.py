@@ -54,6 +54,8 @@ class ClientRun:
     checked: bool = False
     cancelled: int | None = None
     ignored: int | None = None
+    #: What that call waited for had come when it was cancelled.
+    late: bool = False
     #: What went wrong beside that: a worker that died.
     died: str = ""
     #: Time passed in it: some sleep or timeout ended.

@@ -93,6 +93,7 @@ class Audited:
     """The answer of an audit.
 
     ``name``: of the class; ``init``: how objects were made; ``workers``: ``threads`` or ``tasks``;
+    ``backend``: ``threading``, ``asyncio`` or ``trio``;
     ``model``: what it was judged by, where that is not the class itself; ``methods``: the rows of
     the matrix; ``cells``: each pair of methods once; ``columns``: what else was asked, of each
     method (``closed``: closed twice, or used when it is closed; ``cancelled``: at each of its
@@ -106,6 +107,7 @@ class Audited:
     init: str
     workers: str = "threads"
     model: str | None = None
+    backend: str = "threading"
     methods: list[str] = field(default_factory=list)
     cells: list[AuditCell] = field(default_factory=list)
     columns: dict[str, list[AuditCell]] = field(default_factory=dict)
@@ -180,7 +182,7 @@ class Audited:
             "columns": {
                 about: [one.to_data() for one in cells] for about, cells in self.columns.items()
             },
-            "workers": self.workers, "model": self.model,
+            "workers": self.workers, "backend": self.backend, "model": self.model,
             "every_client": None if self.every_client is None else self.every_client.to_data(),
             "longer": [one.to_data() for one in self.longer],
             "init": self.init, "methods": self.methods, "missing": self.missing,

@@ -136,6 +136,7 @@ def program_text(
 
 def explored_program(
     folder: str, subject: AuditedClass, text: str, interpreter: str, seconds: float,
+    backend: str = "",
 ) -> tuple[Explored | None, str, str]:  # fmt: skip
     """Write the program to a new file of ``folder`` and explore it: what was found (None where it
     does not fail any more), the path of the program, and why there is nothing."""
@@ -149,6 +150,7 @@ def explored_program(
                 setup=module.setup, workers=module.WORKERS, check=module.check,
                 instrument=module.INSTRUMENT, strategy="dpor", schedules=_SCHEDULES,
                 seconds=seconds, isolation="never", interpreter=interpreter or None,
+                backend=backend or None,
             )  # fmt: skip
         except (TracelockError, NotImplementedError) as error:
             return None, path, f"the program of it cannot be explored: {error}"

@@ -16,13 +16,18 @@ from tracelock.audit.reading import AuditedClass
 from tracelock.audit.source import imports_for
 from tracelock.errors import UsageError
 
+#: What is said where a loop is needed.
+_LOOPLESS: Final = ("no running event loop", "must be called from async context")
 #: Values of a given list that are used.
 _VALUES: Final = 3
 
 
-def subject_of(cls: type | str, init: str | None, given: dict[str, Any]) -> AuditedClass:
+def subject_of(
+    cls: type | str, init: str | None, given: dict[str, Any], backend: str = ""
+) -> AuditedClass:
     """The subject of an audit. ``cls``: a class, or ``module:Class``; ``given``: values without a
-    text. Raises UsageError where there is no such thing."""
+    text; ``backend``: whose loop a coroutine that makes one is run in. Raises UsageError where
+    there is no such thing."""
     if isinstance(cls, str):
         module, _, path = cls.partition(":")
         if not module or not path:
@@ -49,13 +54,13 @@ def subject_of(cls: type | str, init: str | None, given: dict[str, Any]) -> Audi
     if not isinstance(found, type):
         if init is None:
             raise UsageError(f"{name} is no class: say by --init how what is to be audited is made")
-        found = _made(init, module)
+        found = _made(init, module, backend)
     elif init is not None:
-        found = _made(init, module, found)
+        found = _made(init, module, backend, found)
     return AuditedClass(name, found, module, init or "", given)
 
 
-def _made(init: str, module: str, cls: type | None = None) -> type:
+def _made(init: str, module: str, backend: str, cls: type | None = None) -> type:
     """The class of what ``init`` makes. Raises UsageError where it makes nothing."""
     try:
         tree = ast.parse(init, mode="eval")
@@ -70,7 +75,7 @@ def _made(init: str, module: str, cls: type | None = None) -> type:
                 continue  # a name of Python's own, or of the expression
     try:
         code = compile(tree, "--init", "eval")
-        made = _in_loop(lambda: eval(code, names))  # the user's own text
+        made = _in_loop(lambda: eval(code, names), backend)  # the user's own text
     except Exception as error:
         raise UsageError(f"--init {init!r} raises {type(error).__name__}: {error}") from None
     if cls is not None and not isinstance(made, cls):
@@ -78,12 +83,14 @@ def _made(init: str, module: str, cls: type | None = None) -> type:
     return type(made)
 
 
-def try_init(subject: AuditedClass) -> None:
+def try_init(subject: AuditedClass, backend: str = "") -> None:
     """Make one. Raises UsageError, which says what to do, where that cannot be done."""
     names = {**vars(results), **subject.given}
     try:
         exec("\n".join(imports_for(subject, [subject.init])), names)
-        _in_loop(lambda: eval(subject.init, names))  # what the audit will do, again and again
+        _in_loop(
+            lambda: eval(subject.init, names), backend
+        )  # what the audit will do, again and again
     except UsageError:
         raise
     except Exception as error:
@@ -93,8 +100,8 @@ def try_init(subject: AuditedClass) -> None:
         ) from None
 
 
-def _in_loop(make: Callable[[], Any]) -> Any:
-    """What ``make`` makes, in a loop of asyncio where it needs one or has to be awaited."""
+def _in_loop(make: Callable[[], Any], backend: str) -> Any:
+    """What ``make`` makes, in a loop where it needs one or has to be awaited."""
 
     async def run() -> Any:
         made = make()
@@ -103,12 +110,16 @@ def _in_loop(make: Callable[[], Any]) -> Any:
     try:
         made = make()
     except RuntimeError as error:
-        if "no running event loop" not in str(error):
+        if not any(text in str(error) for text in _LOOPLESS):
             raise
     else:
         if not inspect.iscoroutine(made):
             return made
         made.close()
+    if backend == "trio":
+        import trio
+
+        return trio.run(run)
     return asyncio.run(run())
 
 

@@ -54,13 +54,11 @@ class TaskBench(Bench):
 
     async def _setup(self) -> Any:
         self._begin_run()
-        loop = asyncio.get_running_loop()
         it = await self._made()
         for call in self._client.before:
             await self._attempt(call, it)
-        self._gates = [loop.create_future() for _ in self._order or ()]
-        if self._gates:
-            self._gates[0].set_result(None)
+        self._gates = [self._gate() for _ in self._order or ()]
+        self._let_on(-1)
         return it
 
     async def _made(self) -> Any:
@@ -75,31 +73,49 @@ class TaskBench(Bench):
     def _worker(self, place: int) -> Callable[[Any], Any]:
         async def work(it: Any) -> None:
             run, order, gates = self.run, self._order, self._gates
-            calls = self._client.calls
             for number in self._client.numbers[place]:
                 turn = 0
                 if order is not None:
                     if number not in order:
                         break
                     turn = order.index(number)
-                    await gates[turn]
+                    await self._pass(gates[turn])
                     if self._open:
-                        _let_on(gates, turn)
+                        self._let_on(turn)
                 run.events.append((True, number))
-                result = await self._attempt(calls[number], it)
+                result = await self._made_call(place, number, it)
                 if self._wound_up():
                     return  # the call waited for ever
                 run.results[number] = result
                 run.events.append((False, number))
                 if order is not None and not self._open:
-                    _let_on(gates, turn)
+                    self._let_on(turn)
                 if run.cancelled is None and run.ignored is None and self._struck(place):
                     if result == CANCELLED:
                         run.cancelled = number
                         raise asyncio.CancelledError
-                    run.ignored = number
+                    run.ignored, run.late = number, self._was_late()
 
         return named(work, WORKERS[place])
+
+    async def _made_call(self, place: int, number: int, it: Any) -> Any:
+        """What a call of a worker comes to."""
+        return await self._attempt(self._client.calls[number], it)
+
+    def _gate(self) -> Any:
+        """What one waits for and another opens, once."""
+        return asyncio.get_running_loop().create_future()
+
+    async def _pass(self, gate: Any) -> None:
+        await gate
+
+    def _open_gate(self, gate: Any) -> None:
+        if not gate.done():
+            gate.set_result(None)
+
+    def _let_on(self, turn: int) -> None:
+        if turn + 1 < len(self._gates):
+            self._open_gate(self._gates[turn + 1])
 
     async def _afterwards(self, it: Any) -> None:
         """The calls in the end, each of which may wait for ever."""
@@ -121,6 +137,10 @@ class TaskBench(Bench):
         # after the one from outside come those that the code makes itself, as timeouts do
         struck = self.host.backend.hub.injections.struck
         return bool(struck) and bool(struck[0].worker.number == place)
+
+    def _was_late(self) -> bool:
+        """Whether the library lets a call go on that is cancelled as what it waits for is there."""
+        return False
 
     # --- runs --------------------------------------------------------------------------------
     def begin(self, client: ClientOf) -> None:
@@ -171,11 +191,6 @@ def _is_plain(results: Any) -> bool:
         _is_plain(one) if isinstance(one, (tuple, list)) else type(one).__name__ != "Unequal"
         for one in results
     )
-
-
-def _let_on(gates: list[Any], turn: int) -> None:
-    if turn + 1 < len(gates) and not gates[turn + 1].done():
-        gates[turn + 1].set_result(None)
 
 
 class _InTurn(OwnOrder):

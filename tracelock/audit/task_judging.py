@@ -179,7 +179,7 @@ class TaskJudge(Judge):
             if run.cancelled is None and run.ignored is None:
                 return False
             self.cancelled += 1
-        if run.ignored is not None:
+        if run.ignored is not None and not run.late:
             self.ignored.add(str(self.client.calls[run.ignored]))
         key = (run.cancelled, self.whole(run), frozenset(run.before()))
         if key in self._right:

@@ -95,10 +95,91 @@ async def in_time(call, it):
 _LONG, _LONGER = 2, 100_000
 
 
-def task_program_text(
+#: The same with trio, where a call that is cancelled does not return.
+_TRIO_BODY: Final = '''
+import trio
+
+#: What the calls come to in each order, one after the other, then what is asked afterwards.
+IN_ORDER = {in_order}
+#: Modules to look into.
+INSTRUMENT = ["only", __name__, *{instrument!r}]
+#: Seconds after which a call waits for ever.
+LONG = {long}
+
+
+class Shared:
+    """What the workers share."""
+
+    def __init__(self, it):
+        self.it = it
+        self.results = {{}}
+        self.scopes = {{}}
+        self.over = False
+
+
+async def setup():
+    it = {init}
+    if inspect.iscoroutine(it):
+        it = await it
+{before}    return Shared(it)
+
+
+async def make(shared, name, calls):
+    """Make the calls of a worker, until one is cancelled."""
+    with trio.CancelScope() as scope:
+        shared.scopes[name] = scope
+        for number, call in calls:
+            shared.results[number] = WAITS
+            try:
+                shared.results[number] = await awaited(call, shared.it)
+            finally:
+                if shared.results[number] == WAITS and not shared.over:
+                    shared.results[number] = CANCELLED
+
+{workers}
+{more}WORKERS = [{names}]
+
+
+async def check(shared):
+    it = shared.it
+    seen = [shared.results.get(number, NOT_MADE) for number in range({count})]
+''' + ENDING.replace('strategy="dpor"', 'strategy="dpor",\n        backend="trio",')
+_TRIO_CANCEL: Final = _CANCEL.replace(".tasks", ".scopes")
+_TRIO_WATCH: Final = '''
+async def watch(shared):
+    """End the calls that wait for ever."""
+    await trio.sleep(LONG)
+    shared.over = True
+    for scope in shared.scopes.values():
+        scope.cancel()
+
+
+'''
+_TRIO_IN_TIME: Final = '''
+async def in_time(call, it):
+    """What a call comes to that may wait for ever."""
+    with trio.move_on_after(LONG):
+        return await awaited(call, it)
+    return WAITS
+
+'''
+_ASYNCIO_PARTS: Final = (_BODY, _CANCEL, _WATCH, _IN_TIME)
+_TRIO_PARTS: Final = (_TRIO_BODY, _TRIO_CANCEL, _TRIO_WATCH, _TRIO_IN_TIME)
+
+
+def trio_program_text(
     subject: AuditedClass, judge: Judge, instrument: Sequence[str], ignore: Sequence[str]
 ) -> str:
+    """The text of the program, of trio. Raises UsageError for names that are not known."""
+    return task_program_text(subject, judge, instrument, ignore, _TRIO_PARTS)
+
+
+def task_program_text(
+    subject: AuditedClass, judge: Judge, instrument: Sequence[str], ignore: Sequence[str],
+    parts: tuple[str, str, str, str] = _ASYNCIO_PARTS,
+) -> str:  # fmt: skip
     """The text of the program. Raises UsageError for names that are not known."""
+    body, cancel, watch, in_time = parts
     assert isinstance(judge, TaskJudge) and judge.anomaly is not None and judge.run is not None
     client, count = judge.client, len(judge.client.calls)
     wholes = [judge.whole(judge.run), *(one.whole for one in judge.legal)]
@@ -122,8 +203,8 @@ def task_program_text(
         function = "in_time" if may_wait else "awaited"
         after += f"{lead}seen.append(await {function}(lambda it: {call.source}, it))\n"
     names += ["cancel"] * judge.cancelling + ["watch"] * waits
-    more = _CANCEL * judge.cancelling + _WATCH * waits + (_IN_TIME + "\n") * bounded
-    body = _BODY.format(
+    more = cancel * judge.cancelling + watch * waits + (in_time + "\n") * bounded
+    body = body.format(
         in_order=in_order_of(judge), instrument=list(instrument), init=subject.init,
         before=before, workers="\n".join(workers), names=", ".join(names), count=count,
         after=after, seen=seen_of(judge), long=_LONGER if judge.timed else _LONG,

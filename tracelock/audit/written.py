@@ -51,6 +51,7 @@ def _program(
             text,
             going.options.interpreter,
             max(_PROGRAM, going.options.seconds * _SHARE),
+            going.kind.backend if going.subject.tasks else "",
         )
     except TracelockError as error:
         cell.reason = f"there is no program of it: {error}"

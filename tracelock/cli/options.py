@@ -325,6 +325,7 @@ def all_commands() -> dict[str, tuple[str, tuple[Option | Either, ...]]]:
             _value("--before", "A,B,...", "with --methods: others to reach a state to begin in by",
                    type=named, default=[]),
             _flag("--async", "by tasks of asyncio (so it is where methods are coroutines)"),
+            _choice("--backend", ("threading", "asyncio", "trio"), "who calls its methods"),
             _number("--calls", "of each worker in longer clients (2)", default=2),
             _number("--workers", "threads of longer clients, 2 or 3 (2)", 2, default=2),
             _value("--contract", "[METHOD=]WORD",

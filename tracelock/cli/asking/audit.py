@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from tracelock.audit import Audited, audit
-from tracelock.audit.kinds import TASKS, THREADS
+from tracelock.audit.kinds import KINDS
 from tracelock.audit.matrix import FAILED, SIGNS, VERIFIED, AuditCell
 from tracelock.cli.asking.given import contract_of, pairs_of, wrapped
 from tracelock.cli.explore import STATUS
@@ -42,7 +42,7 @@ def audit_command(options: argparse.Namespace, out: Output) -> int:
         sys.path.insert(0, os.getcwd())  # a class is found as ``python -m`` would
     tasks = getattr(options, "async") or None
     keepers = {} if options.no_trace else {
-        kind.noun: Keeper(None, "audit", kind.backend) for kind in (THREADS, TASKS)
+        backend: Keeper(None, "audit", backend) for backend in KINDS
     }  # fmt: skip
     with progress(out, "audit") as advance:
 
@@ -57,12 +57,12 @@ def audit_command(options: argparse.Namespace, out: Output) -> int:
             ignore=options.ignore,
             strategies=dict(pairs_of("--strategy", options.strategy)), invariant=options.invariant,
             instrument=options.instrument, interpreter=options.interpreter or None,
-            tasks=tasks, model=options.model,
+            tasks=tasks, backend=options.backend or None, model=options.model,
             seconds=options.seconds, schedules=options.schedules, seed=options.seed,
             folder=own_folder(FOLDER) if keepers else None, progress=going,
         )  # fmt: skip
     if keepers:
-        keeper = keepers[found.workers.removesuffix("s")]
+        keeper = keepers[found.backend]
         for cell in found.anomalies:
             if cell.recorded is not None:
                 cell.trace = keeper.keep(cell.recorded)
@@ -83,7 +83,8 @@ def audit_command(options: argparse.Namespace, out: Output) -> int:
 def _show(found: Audited, out: Output) -> None:
     width = max(40, min(out.style.width, 110))
     by = f", judged by the model {clean(found.model)}" if found.model else ""
-    out.line(f"{clean(found.name)}   {clean(found.init)}   by {found.workers}{by}")
+    on = " of trio" if found.backend == "trio" else ""
+    out.line(f"{clean(found.name)}   {clean(found.init)}   by {found.workers}{on}{by}")
     begins = " | ".join(clean(one) or "as it is made" for one in found.states)
     out.lines(wrapped(f"begun in: {begins}", width, 2))
     out.line()
