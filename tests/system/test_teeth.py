@@ -6,12 +6,16 @@ import json
 import os
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import tracelock
 from tests.helpers.commands import Shell, refused, shell_of, written
+from tracelock.teeth.processes import TrialProcesses
 
 ROOT = Path(__file__).resolve().parents[2]
 BANK = """\
@@ -167,7 +171,7 @@ def test_what_makes_no_sense_is_refused(shell: Shell, tmp_path: Path) -> None:
 
 def test_a_function_of_a_module(tmp_path: Path) -> None:
     (tmp_path / "bank.py").write_text(BANK)
-    found = run(tmp_path, "bank:prog", "--change", "removed", "--json")
+    found = run(tmp_path, "bank:prog", "--change", "removed", "--json", "--jobs", "2")
     assert found.returncode == 1, found.stdout + found.stderr
     data = json.loads(found.stdout)
     assert data["kind"] == "function" and data["modules"] == ["bank"]
@@ -188,6 +192,36 @@ def test_a_function_of_a_module(tmp_path: Path) -> None:
         cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert "'lock'" in plain.stdout
+    # its trace is followed on the mutant, and on no other code
+    again = replayed(tmp_path, add["trace"])
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "still fails: reproduced" in again.stdout and "of the mutant" in again.stderr
+    (tmp_path / "bank.py").write_text("\n" + BANK)
+    moved = replayed(tmp_path, add["trace"])
+    assert moved.returncode == 2 and "which has changed since" in moved.stderr, moved.stderr
+
+
+def replayed(folder: Path, trace: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "tracelock", "replay", trace, "--allow-call"], cwd=folder,
+        capture_output=True, text=True, timeout=200, check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+
+
+def test_processes_that_run_are_ended(tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text("import time\n\ntime.sleep(1000)\n")
+    request = {"subject": "slow:prog", "path": [str(tmp_path), *sys.path], "options": {}}
+    trials = TrialProcesses(str(tmp_path), "call", request)
+    answers: list[dict[str, Any]] = []
+    waiting = threading.Thread(target=lambda: answers.append(trials.run(900, None, None)))
+    waiting.start()
+    while not trials.running:
+        time.sleep(0.01)
+    trials.end()
+    waiting.join(120)
+    assert [one["verdict"] for one in answers] == ["ended"]
+    assert trials.run(900, None, None)["verdict"] == "ended"  # and none begins any more
 
 
 def test_what_fails_as_it_is_is_refused(tmp_path: Path) -> None:
@@ -206,6 +240,8 @@ def test_tests_as_pytest_has_them(tmp_path: Path) -> None:
     found = run(tmp_path, "test_bank.py::test_sound", "--change", "removed", "--json")
     data = json.loads(found.stdout)
     assert data["kind"] == "test" and found.returncode == 1, found.stderr
+    again = replayed(tmp_path, data["mutants"][0]["trace"])
+    assert again.returncode == 0 and "still fails" in again.stdout, again.stdout + again.stderr
     verdicts = {one["function"]: one["verdict"] for one in data["mutants"]}
     # of a file of tests what is in no test is looked at, too
     assert verdicts == {

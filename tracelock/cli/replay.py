@@ -50,9 +50,17 @@ def replay_command(options: argparse.Namespace, out: Output) -> int:
         _with_its_hashes(options, trace)
     node = test_of(trace)
     if node is not None:
-        from tracelock.cli.replay_test import replay_test
+        from tracelock.cli.replay_test import MUTANT_PLUGIN, replay_test
 
-        return replay_test(node, options, _debugger_options(options))
+        mutant = ["-p", MUTANT_PLUGIN] if "mutant" in trace.extra else []
+        return replay_test(node, options, [*mutant, *_debugger_options(options)])
+    if "mutant" in trace.extra and python_of(trace) is not None:
+        from tracelock.teeth.replayed import mutated
+
+        if mutated(trace):
+            out.note(
+                "replayed with the change of the mutant that it is of, not on the code as it is"
+            )
     if debugs:
         return _debug(trace, options, out)
     return _conclude(options, out, trace.verdict, lambda: replay(

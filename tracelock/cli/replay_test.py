@@ -16,13 +16,15 @@ from tracelock.errors import UsageError
 
 #: The plugin adds this to the exit status of a replay, to tell it from pytest's own.
 FINISHED: Final = 100
+#: The plugin that changes the module of a mutant, beside the other one.
+MUTANT_PLUGIN: Final = "tracelock.pytest_plugin.mutating"
 #: Statuses of pytest where it did not come to that: 2 was interrupted, 3 is internal.
 _STATUSES: Final = {0: 2, 1: 2, 2: 130, 3: 4, 4: 2, 5: 2}
 
 
 def replay_test(node: str, options: argparse.Namespace, debugger: list[str]) -> int:
     """Replay the trace, or the token, of a test: let pytest run it, with that to follow.
-    ``debugger``: the options of pytest under which the plugin debugs it instead."""
+    ``debugger``: the options of pytest under which the plugin debugs it instead, or the like."""
     if options.json:
         raise UsageError("the trace is of a test, which pytest replays: there is no --json of it")
     if node.startswith("-"):
@@ -39,7 +41,7 @@ def replay_test(node: str, options: argparse.Namespace, debugger: list[str]) -> 
         sys.executable, "-m", "pytest", "-q", "--no-header", *alone, *plugin,
         *given, "--tracelock-replay-status", *debugger, "--", node,
     ]  # fmt: skip
-    with _interrupts_for_the_child(bool(debugger)):
+    with _interrupts_for_the_child(any(one.startswith("--") for one in debugger)):
         status = subprocess.run(command, check=False, cwd=_root_of(node, path)).returncode
     return status - FINISHED if status >= FINISHED else _STATUSES.get(status, 4)
 

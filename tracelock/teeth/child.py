@@ -33,6 +33,7 @@ from tracelock.instrument.rewrite.changing import (
 )
 from tracelock.instrument.rewrite.codes import changed_code
 from tracelock.teeth.mutations import Mutation, mutations_of
+from tracelock.teeth.replayed import label_of
 
 if TYPE_CHECKING:
     from tracelock.session.explored import Explored
@@ -81,7 +82,7 @@ class Trial:
         if mutant is not None:
             if os.path.realpath(path) != mutant["file"]:
                 return None
-            return TreeChange(partial(self._mutate, mutant["place"]), f"\0mutant {mutant['place']}")
+            return TreeChange(partial(self._mutate, mutant["place"]), label_of(mutant["place"]))
         if not self._wanted(name, path):
             return None
         known = self._found.get(os.path.realpath(path))
@@ -320,14 +321,12 @@ def _explore(trial: Trial, given: Callable[..., dict[str, Any]]) -> None:
 def _audit(trial: Trial) -> None:
     from tracelock.audit import audit
 
-    options = {
-        name: value for name, value in trial.request["options"].items()
-        if name not in ("backend",) and value
-    }  # fmt: skip
+    options = {name: value for name, value in trial.request["options"].items() if value}
     trial.answer["ready"] = monotonic() - trial.begun
-    with tempfile.TemporaryDirectory(prefix="tracelock-teeth-") as folder:
+    with tempfile.TemporaryDirectory(prefix="tracelock-teeth-") as place:
         found = audit(
-            trial.request["subject"], seconds=trial.request["seconds"], folder=folder,
+            trial.request["subject"], seconds=trial.request["seconds"],
+            folder=trial.request.get("folder") or place,
             progress=lambda done, total, wrong: wrong > 0,
             **{"calls": 1, **options},
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The processes in which mutants are tried, one after the other. Each has an end."""
+"""The processes in which mutants are tried. Each has an end."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 from time import monotonic
 from typing import Any, Final
@@ -29,7 +30,8 @@ _LINES: Final = 12
 
 
 class TrialProcesses:
-    """Runs trials. ``folder``: for the files between this process and the others."""
+    """Runs trials. ``folder``: for the files between this process and the others; ``running``:
+    processes that have not ended."""
 
     def __init__(self, folder: str, mode: str, request: dict[str, Any]) -> None:
         if not sys.executable:
@@ -37,7 +39,9 @@ class TrialProcesses:
         self.folder = folder
         self.mode = mode
         self.request = request
-        self.number = 0
+        self._numbers = count(1)
+        self.running: set[subprocess.Popen[bytes]] = set()
+        self._over = False
 
     def run(
         self, seconds: float, mutant: dict[str, Any] | None, modules: list[str] | None,
@@ -45,9 +49,9 @@ class TrialProcesses:
     ) -> dict[str, Any]:  # fmt: skip
         """The answer of one process: see ``child.Trial``. ``log``: the end of what it wrote;
         ``spent``: the seconds that it took."""
-        self.number += 1
+        number = next(self._numbers)
         paths = {
-            name: os.path.join(self.folder, f"{self.number}-{name}.json")
+            name: os.path.join(self.folder, f"{number}-{name}.json")
             for name in ("request", "answer", "trace")
         }
         request = {
@@ -56,7 +60,7 @@ class TrialProcesses:
             "trace": paths["trace"],
         }  # fmt: skip
         Path(paths["request"]).write_text(json.dumps(request), encoding="utf-8")
-        log = os.path.join(self.folder, f"{self.number}.log")
+        log = os.path.join(self.folder, f"{number}.log")
         begun = monotonic()
         status = self._wait(paths["request"], log, seconds * 2 + _GRACE)
         try:
@@ -81,23 +85,35 @@ class TrialProcesses:
                 command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
                 env={**os.environ, VARIABLE: request}, start_new_session=os.name == "posix",
             )  # fmt: skip
+            self.running.add(process)
             try:
-                return process.wait(seconds)
+                return process.wait(0 if self._over else seconds)
             except subprocess.TimeoutExpired:
                 return None
             finally:
+                self.running.discard(process)
                 _end(process)
+
+    def end(self) -> None:
+        """End those that run, and have none begin any more: other threads wait for them."""
+        self._over = True
+        for process in list(self.running):
+            _kill(process)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """End a process that has not ended, and what it has started."""
     if process.poll() is None:
-        with contextlib.suppress(OSError):
-            if os.name == "posix":
-                os.killpg(process.pid, signal.SIGKILL)
-            else:
-                process.kill()
+        _kill(process)
     process.wait()
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(OSError):
+        if os.name == "posix":
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
 
 
 def _end_of(path: str) -> str:

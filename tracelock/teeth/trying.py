@@ -6,6 +6,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
@@ -14,6 +15,7 @@ from tracelock.errors import UsageError, unknown
 from tracelock.instrument.program import by_name, name_of
 from tracelock.teeth.mutations import KINDS
 from tracelock.teeth.processes import TrialProcesses
+from tracelock.teeth.replayed import MUTANT
 from tracelock.teeth.results import INVALID, KILLED, NOT_RUN, UNTRIED, MutantResult, Teeth, judged
 from tracelock.trace import load_trace
 
@@ -42,8 +44,8 @@ def teeth(
     backend: str | None = None, init: str | None = None, methods: Sequence[str] | None = None,
     before: Sequence[str] = (), calls: int = 1, contract: str | Mapping[str, str] = "",
     ignore: Sequence[str] = (), strategies: Mapping[str, str] | None = None,
-    invariant: str | None = None, audit: bool = False, allow_call: bool = False,
-    progress: Progress | None = None,
+    invariant: str | None = None, audit: bool = False, allow_call: bool = False, jobs: int = 1,
+    folder: str | None = None, progress: Progress | None = None,
 ) -> Teeth:  # fmt: skip
     """Does this test have teeth? Change each lock region of the code under test, one at a time, and
     look whether the test fails.
@@ -60,12 +62,16 @@ def teeth(
     ``modules``: whose locks are changed, with all below them (all modules of your own that are
     imported, of a test file what is in no test; of a class those of its package). ``kinds``: of the
     changes, some. ``seconds``: for everything; a mutant gets its share of what is left.
-    ``interpreter``: see ``tracelock.explore``; ``backend``: of a function or a scenario. ``init``,
-    ``methods``, ``before``, ``calls``, ``contract``, ``ignore``, ``strategies`` (texts),
-    ``invariant``: of a class, see ``tracelock.audit`` (``calls``: 1, pairs of methods alone).
+    ``interpreter``: see ``tracelock.explore``; ``backend``: of a function or a scenario, or whose
+    tasks call the methods of a class. ``init``, ``methods``, ``before``, ``calls``,
+    ``contract``, ``ignore``, ``strategies`` (texts), ``invariant``: of a class, see
+    ``tracelock.audit`` (``calls``: 1, pairs of methods alone).
     ``audit``: of a test or function, where it is verified that a lock in a class is not missed, the
     class is audited without it as well.
-    ``allow_call``: whether a scenario may run the Python code that it names. ``progress``: called
+    ``allow_call``: whether a scenario may run the Python code that it names. ``jobs``: so many
+    mutants of Python code are tried at the same time, each in its process. ``folder``: where the
+    programs are written that a class fails in, which replays of their traces need (None: nowhere).
+    ``progress``: called
     with the mutants done, those there are, and those killed.
 
     Raises UsageError where the original fails, where there is no lock region, and for a subject
@@ -73,6 +79,8 @@ def teeth(
     """
     if seconds <= 0:
         raise UsageError("a budget has to be more than nothing")
+    if jobs < 1:
+        raise UsageError(f"jobs is a number of processes, at least 1, not {jobs}")
     for kind in kinds or ():
         if kind not in KINDS:
             raise unknown("kind of change", kind, KINDS)
@@ -102,18 +110,20 @@ def teeth(
         mode, name = _mode_of(subject)
         told = name
     options = {"interpreter": interpreter, "backend": backend, **given}
-    with tempfile.TemporaryDirectory(prefix="tracelock-teeth-") as folder:
-        trials = TrialProcesses(
-            folder, mode, {"subject": told, "path": _paths(), "options": options}
-        )  # fmt: skip
-        asked = _Asked(trials, name, modules, chosen, seconds, {} if audit else given, progress)
+    with tempfile.TemporaryDirectory(prefix="tracelock-teeth-") as place:
+        request = {"subject": told, "path": _paths(), "options": options}
+        request["folder"] = None if folder is None else os.path.abspath(folder)
+        trials = TrialProcesses(place, mode, request)
+        asked = _Asked(
+            trials, name, modules, chosen, seconds, {} if audit else given, jobs, progress
+        )
         teeth = asked.all()
         teeth.interpreter = interpreter or ""
         if audit:
             from tracelock.teeth.over_audits import audit_survivors
 
             request = {"path": _paths(), "options": {"interpreter": interpreter, **given}}
-            audit_survivors(teeth, folder, request, lambda: asked.left)
+            audit_survivors(teeth, place, request, lambda: asked.left)
             teeth.seconds = monotonic() - asked.begun
         return teeth
 
@@ -186,7 +196,7 @@ class _Asked:
 
     def __init__(
         self, trials: TrialProcesses, name: str, modules: Sequence[str] | None,
-        kinds: tuple[str, ...], seconds: float, given: Mapping[str, Any],
+        kinds: tuple[str, ...], seconds: float, given: Mapping[str, Any], jobs: int,
         progress: Progress | None,
     ) -> None:  # fmt: skip
         self.trials = trials
@@ -194,6 +204,7 @@ class _Asked:
         self.kinds = kinds
         self.seconds = seconds
         self.given = given
+        self.jobs = jobs
         self.progress = progress
         self.teeth = Teeth(name, "")
         self.begun = monotonic()
@@ -210,17 +221,38 @@ class _Asked:
         self._original()
         waiting = [one for one in found.mutants if one.verdict == UNTRIED]
         waiting.sort(key=lambda one: KINDS.index(one.kind))
-        for done, mutant in enumerate(waiting):
-            if self.left <= self.start / 2:
-                found.notes.append(
-                    f"the time was up after {done} of {len(waiting)} mutants: give more --seconds"
-                )
-                break
-            self._try(mutant, self.left / (len(waiting) - done))
-            if self.progress is not None:
-                self.progress(done + 1, len(waiting), found.count(KILLED))
+        with ThreadPoolExecutor(self.jobs) as pool:
+            try:
+                self._all_of(waiting, pool)
+            except BaseException:  # the pool waits for what runs
+                self.trials.end()
+                raise
         found.seconds = monotonic() - self.begun
         return found
+
+    def _all_of(self, waiting: Sequence[MutantResult], pool: ThreadPoolExecutor) -> None:
+        """Try these, so many at a time; each has its share of the time that is left then."""
+        found, begun, done = self.teeth, 0, 0
+        running: dict[Future[dict[str, Any]], MutantResult] = {}
+        while begun < len(waiting) or running:
+            while begun < len(waiting) and len(running) < self.jobs:
+                if self.left <= self.start / 2:
+                    found.notes.append(
+                        f"the time was up after {begun} of {len(waiting)} mutants: give more "
+                        "--seconds"
+                    )
+                    waiting = waiting[:begun]
+                    break
+                share = self.left * self.jobs / (len(waiting) - begun)
+                mutant = waiting[begun]
+                running[pool.submit(self._try, mutant, min(share, self.left))] = mutant
+                begun += 1
+            over, _ = wait(running, return_when=FIRST_COMPLETED)
+            for one in over:
+                self._judge(running.pop(one), one.result())
+                done += 1
+                if self.progress is not None:
+                    self.progress(done, len(waiting), found.count(KILLED))
 
     def _original(self) -> None:
         found, name = self.teeth, self.teeth.subject
@@ -294,17 +326,20 @@ class _Asked:
             return True
         return not any(part.lower().startswith("test") for part in one["function"].split("."))
 
-    def _try(self, mutant: MutantResult, share: float) -> None:
-        answer = self.trials.run(
+    def _try(self, mutant: MutantResult, share: float) -> dict[str, Any]:
+        return self.trials.run(
             max(_LEAST, share - self.start), {"file": mutant.path, "place": mutant.place},
             self.modules, self.late,
         )  # fmt: skip
+
+    def _judge(self, mutant: MutantResult, answer: dict[str, Any]) -> None:
         whole = self.teeth.kind == "class" and not self.given.get("methods")
         judged(mutant, answer, whole_class=whole)
         if answer.get("trace"):
             mutant.recorded = load_trace(Path(answer["trace"]))
-            mutant.recorded.extra["mutant"] = {
-                name: getattr(mutant, name) for name in ("kind", "file", "line", "was", "now")
+            mutant.recorded.extra[MUTANT] = {
+                name: getattr(mutant, name)
+                for name in ("kind", "file", "line", "was", "now", "module")
             }
 
 

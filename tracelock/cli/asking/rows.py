@@ -29,7 +29,8 @@ def teeth_rows(
               f"{', '.join(CHANGES)}", type=one_of(CHANGES), choices=CHANGES, **several),
         value("--seconds", "S", "for everything (60); each change has its share of what is left",
               type=positive, default=60.0),
-        value("--backend", "BACKEND", "of a function or a scenario: what runs it", default=""),
+        value("--backend", "BACKEND", "of a function or a scenario: what runs it; of a class: see "
+              "audit", default=""),
         value("--init", "EXPR", "of a class: how one is made, see audit"),
         value("--methods", "A,B,...", "of a class: those to look at (all public ones)",
               type=named),
@@ -43,5 +44,7 @@ def teeth_rows(
         value("--invariant", "EXPR", "of a class: of the object 'it', see audit"),
         flag("--audit", "of a test: audit the class of each lock that it would not miss, too; its "
              "methods are called with arguments made up"),
+        number("--jobs", "so many changes of Python code are tried at the same time (1)",
+               default=1),
         flag("--allow-call", "let a scenario run the Python code that it names"),
     )  # fmt: skip

@@ -26,6 +26,7 @@ from tracelock.teeth.results import (
     VERDICTS,
     VERIFIED,
 )
+from tracelock.trace.folder import FOLDER, own_folder
 
 #: The exit status by the verdict.
 _STATUS: Final = {"killed": 0, "survived": 1, "unproved": 5, "nothing": 5}
@@ -63,6 +64,7 @@ def teeth_command(options: argparse.Namespace, out: Output) -> int:
             before=options.before, calls=options.calls, contract=contract_of(options.contract),
             ignore=options.ignore, strategies=dict(pairs_of("--strategy", options.strategy)),
             invariant=options.invariant, audit=options.audit, allow_call=options.allow_call,
+            jobs=options.jobs, folder=None if keeper is None else own_folder(FOLDER),
             progress=going,
         )  # fmt: skip
     if keeper is not None:
