@@ -74,6 +74,21 @@ def test_each_anomaly_is_a_program_whose_trace_replays(tmp_path: Path) -> None:
         sys.path.remove(str(tmp_path))
 
 
+def test_all_clients_of_some_calls_are_tried() -> None:
+    found = audited("RegisterRight", calls=2, methods=["compare_set"], before=["read"])
+    every = found.every_client
+    assert every is not None and found.verdict == "verified"
+    # two calls, so four sequences of two, and ten pairs of these
+    assert (every.tried, every.verified, every.clients) == (10, 10, 10)
+    # two calls of each worker under one lock: six orders
+    assert every.executions == 10 * 6
+    assert str(every) == "all 10 clients of 2 workers with 2 calls: verified, 60 interleavings"
+    assert found.to_data()["every_client"]["verified"] == 10
+    wrong = audited("RegisterWrong", calls=2, methods=["compare_set"])
+    assert wrong.verdict == "failed" and wrong.every_client is not None
+    assert wrong.every_client.tried < wrong.every_client.clients  # it is known to go wrong
+
+
 def test_the_shape_of_the_data() -> None:
     found = audited("StackWrong")
     data = json.loads(json.dumps(found.to_data()))

@@ -37,6 +37,8 @@ from tracelock.session.targets import target_for
 #: Events of a schedule of a client.
 STEPS: Final = 5_000
 STALL: Final = 3.0
+#: Why nothing is claimed of a client.
+_NOT_DERIVED: Final = "which calls may end before others begin could not be derived"
 #: What the workers are called.
 WORKERS: Final = ("first", "second", "third", "fourth")
 
@@ -109,7 +111,7 @@ class Judging(Wrapper):
     def end(self, steps: int) -> None:
         self.inner.end(steps)
         if not self.inner.cut and self._run.limit is None:
-            self._bench.overlapping(self.inner)
+            self._bench.overlapping(self.inner, len(self._run.log))
             self._over = self._bench.look(self._run, self._judge)
 
     @property
@@ -238,11 +240,15 @@ class Bench:
         return afterwards
 
     # --- orders in real time -----------------------------------------------------------------
-    def overlapping(self, searched: Scheduler) -> None:
+    def overlapping(self, searched: Scheduler, steps: int) -> None:
         """Note when the calls of the schedule that has just ended may begin and end in those that
-        are equivalent to it."""
+        are equivalent to it. ``steps``: of all workers in it."""
         run, past = self.run, getattr(searched, "history", None)
         if past is None or past.unforeseen or self._marked or run.waiting:
+            return
+        if len(past.before) != steps:
+            if _NOT_DERIVED not in self.host.notes:
+                self.host.notes.append(_NOT_DERIVED)
             return
         at: dict[tuple[bool, int], int] = dict(zip(run.events, run.places, strict=True))
         numbers = self._client.numbers

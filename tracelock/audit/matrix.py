@@ -78,6 +78,8 @@ class EveryClient:
     def __str__(self) -> str:
         share = "all" if self.tried == self.clients else f"{self.tried:,} of"
         told = f"{share} {self.clients:,} clients of {self.workers} workers with {self.calls} calls"
+        if not self.tried:
+            return f"{told}: none was tried"
         if self.verified == self.tried:
             return f"{told}: verified, {self.executions:,} interleavings"
         more = f": {self.reason}" if self.reason else ""

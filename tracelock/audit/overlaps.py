@@ -8,7 +8,8 @@ happens-before.
 
 A call begins after the last step of its worker before it, and ends before the next step after it.
 That some calls end before some others begin is possible in some equivalent execution exactly if
-happens-before, with these pairs added, has no circle.
+happens-before, with these pairs added, has no circle. Where time passes because nobody can go on,
+what can begin or end by then has done so.
 
 An execution is *serial* if each equivalent one is explained by an order of its calls that follows
 from it alone: steps that touch the same leave an order of the calls (Papadimitriou 1979, "The
@@ -53,6 +54,7 @@ class Overlaps:
     _spans: Sequence[Span] = field(default=(), repr=False)
     _before: Sequence[int] = field(default=(), repr=False)
     _lines: Sequence[Sequence[int]] = field(default=(), repr=False)
+    _timers: Sequence[int] = field(default=(), repr=False)
 
     @property
     def key(self) -> tuple[frozenset[int], ...]:
@@ -120,6 +122,13 @@ class Overlaps:
                 needs[node] = {line_[place - 1]} if place else set()
         for t in range(len(before)):
             needs[("step", t)] |= {("step", e) for e in range(t) if before[t] >> e & 1}
+        for timer in self._timers:
+            for line_ in own.values():
+                for place, node in enumerate(line_):
+                    # the last step before it, if there is one: whatever stands there can be done
+                    steps = [at for kind, at in line_[:place] if kind == "step"]
+                    if node[0] != "step" and (not steps or steps[-1] < timer):
+                        needs[("step", timer)].add(node)
         for i, j in pairs:
             needs[("begin", j)].add(("end", i))
         return _in_turn(own, needs)
@@ -156,21 +165,23 @@ def overlaps_of(past: Past, spans: Sequence[Span], known: Sequence[int]) -> Over
         line = lines[worker]
         place = bisect_left(line, begun)
         next_ = line[place] if place < len(line) else -1
+        begun_after = line[place - 1] if place else -1
         found = set()
         for i, (other, _, ended) in enumerate(spans):
             if other == worker:
                 if j <= i:
                     found.add(i)
                 continue
-            place = bisect_left(lines[other], ended)
-            last = lines[other][place - 1] if place else -1
-            if next_ >= 0 and last >= 0 and before[last] >> next_ & 1:
+            there = bisect_left(lines[other], ended)
+            last = lines[other][there - 1] if there else -1
+            known_ = next_ >= 0 and last >= 0 and before[last] >> next_ & 1
+            if known_ or any(begun_after < timer <= last for timer in past.timers):
                 found.add(i)
         first.append(frozenset(found))
     serial = not past.timers and _is_serial(past, spans, known, first, count)
     return Overlaps(
         tuple(one[0] for one in spans), tuple(first), serial,
-        spans, [*before], [[*line] for line in lines],
+        spans, [*before], [[*line] for line in lines], [*past.timers],
     )  # fmt: skip
 
 
