@@ -9,6 +9,7 @@ from typing import Any, Final
 from tracelock.errors import TracelockError
 from tracelock.instrument.callers import call_text, called, caller
 from tracelock.instrument.hub import Hub, ScheduleOver, contexts, get_ident
+from tracelock.instrument.network.membership import on_host
 from tracelock.instrument.patching import CONTROLLED, patch, replace
 from tracelock.instrument.primitives import refuse, too_long
 from tracelock.instrument.threads import lives
@@ -40,7 +41,7 @@ def thread_start(worker: Worker, real: Any, self: Any) -> None:
         hub.controller.lingering.add(number)
     place = caller(worker)
     worker.do(Op(SPAWN, number, place))
-    run, own = self.run, vars(self).get("run")
+    run, own = on_host(self.run), vars(self).get("run")
     child = worker.thread_of(number, self)
     child.daemon = self.daemon or _idles(self)
     self._tracelock = (hub.schedule, child)

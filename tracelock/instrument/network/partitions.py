@@ -1,0 +1,141 @@
+"""Partitions: between two hosts nothing arrives until it is healed.
+
+What was sent before stays where it is; what is sent meanwhile waits, as do the ends of connections,
+and datagrams are lost. Each direction of a connection is cut, and healed, in a step of its own: on
+a real network these are not at the same time either.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from typing import Any, Final
+
+from tracelock.errors import UsageError
+from tracelock.instrument.callers import caller
+from tracelock.instrument.network.ends import Direction, End
+from tracelock.instrument.network.steps import agree, number_of, tell
+from tracelock.instrument.network.table import Network, network_of
+from tracelock.instrument.worker import Worker, here
+from tracelock.objects.streams import CUT, HEALED
+from tracelock.ops import CHOOSE, CLEAR, SET, Alternatives, Op
+
+
+def partition(a: object, b: object) -> None:
+    """From now on nothing arrives between the hosts ``a`` and ``b``, in either direction: what is
+    sent waits, who connects does so until its time is up, datagrams are lost. For workers of an
+    exploration, and its setup. ``a``, ``b``: names, or what ``tracelock.host`` gives. Where there
+    is a partition already nothing is done. Raises UsageError for what is no host, and elsewhere.
+    """
+    worker, network = _under_control("partition")
+    names = network.hosts.pair(a, b, "partition")
+    cut(worker, network, *names)
+
+
+def heal(a: object, b: object) -> None:
+    """The partition between the hosts ``a`` and ``b`` is over: all that was sent meanwhile arrives.
+    Where there is none nothing is done. Raises UsageError as ``partition`` does."""
+    worker, network = _under_control("heal")
+    names = network.hosts.pair(a, b, "heal")
+    join(worker, network, *names)
+
+
+def _under_control(what: str) -> tuple[Worker, Network]:
+    worker = here()
+    if worker is None or worker.elsewhere:
+        raise UsageError(
+            f"{what}: only a worker of an exploration, in the process of that, or its setup can do "
+            "that: elsewhere there is no network in memory"
+        )
+    return worker, network_of(worker.hub)
+
+
+# --- the two steps ---------------------------------------------------------------------------
+def cut(worker: Worker, network: Network, a: str, b: str) -> None:
+    """Begin a partition."""
+    hosts = network.hosts
+    worker.step(Op(SET, hosts.link(a, b), caller(worker), 1))
+    if hosts.apart(a, b):
+        return
+    hosts.parted.add(frozenset((a, b)))
+    for _, way in _ways(network, a, b):
+        worker.step(Op(SET, number_of(worker, way), caller(worker), CUT))
+        way.cut = True
+
+
+def join(worker: Worker, network: Network, a: str, b: str) -> None:
+    """End it."""
+    hosts = network.hosts
+    worker.step(Op(CLEAR, hosts.link(a, b), caller(worker)))
+    if not hosts.apart(a, b):
+        return
+    hosts.parted.discard(frozenset((a, b)))
+    for end, way in _ways(network, a, b):
+        if not way.cut:
+            continue
+        worker.step(Op(SET, number_of(worker, way), caller(worker), HEALED))
+        if way.cut:
+            way.heal()
+            agree(worker, way)
+            tell(worker, end, end.peer)
+    for end in [one for one in network.crossing if one.connecting is not None]:
+        if _between(end, end.connecting[1], a, b):
+            end.connecting[2](worker, end)
+
+
+def _between(end: End, other: str, a: str, b: str) -> bool:
+    return {end.host, other} == {a, b}
+
+
+def _ways(network: Network, a: str, b: str) -> Iterator[tuple[End, Direction]]:
+    """The directions of the connections between two hosts."""
+    for end in list(network.crossing):
+        peer = end.peer
+        if peer is None or not _between(end, peer.host, a, b) or (end.closed and peer.closed):
+            continue
+        for way in (end.outgoing, end.incoming):
+            if way is not None:
+                yield end, way
+
+
+# --- as a fault ------------------------------------------------------------------------------
+#: How long a partition lasts that the search makes, in seconds, in words. Of no time at all: until
+#: the network comes to it, at any step; the longest outlasts what programs wait for.
+LENGTHS: Final = {0.0: "for a moment", 10.0: "for 10 seconds", 3_600.0: "for an hour"}
+_LENGTH: Final = "length of a partition"
+
+
+def may_part(network: Network, a: str, b: str | None) -> list[str]:
+    """The faults that may come in between two hosts."""
+    if b is None or a == b or not network.hosts or network.hosts.apart(a, b):
+        return []
+    return ["partition"] if a in network.hosts and b in network.hosts else []
+
+
+def part(worker: Worker, network: Network, a: str, b: str) -> None:
+    """A partition comes in; how long it lasts is a choice."""
+    told = list(LENGTHS.values())
+    op = Op(CHOOSE, -1, caller(worker), body=Alternatives(_LENGTH, len(told), told))
+    op.remark = told[0]
+    number: Any = worker.do(op)
+    op.remark = told[number]
+    cut(worker, network, a, b)
+    seconds = list(LENGTHS)[number]
+    network.background.after(worker, seconds, lambda by: join(by, network, a, b))
+
+
+# --- who connects meanwhile ------------------------------------------------------------------
+#: So long Linux goes on asking for a connection, in seconds: 1 + 2 + 4 + ... + 64 (RFC 6298, 5.7).
+ASKS: Final = 127.0
+
+
+def gives_up(worker: Worker, end: End) -> None:
+    """``end`` does not wait for its connection: if nobody answers for too long it learns of it."""
+
+    def late(by: Worker) -> None:
+        if end.connecting is not None:
+            end.connecting = None
+            end.error = errno.ETIMEDOUT
+            tell(by, end)
+
+    network_of(worker.hub).background.after(worker, ASKS, late)
