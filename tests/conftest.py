@@ -229,6 +229,10 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_reduction_by_partial_orders_misses_nothing": 0,
         "test_the_server_with_a_lock_passes": 0,
     },
+    "conformance/test_network_hosts.py": {
+        "test_a_partition_is_found_replayed_and_made_small": 5,
+        "test_partitions_come_into_loops": 6,
+    },
     "conformance/test_oracles.py": {
         "test_how_often_a_random_walk_fails": 4,
         "test_inequivalent_executions": 3,

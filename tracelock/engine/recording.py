@@ -28,6 +28,7 @@ from tracelock.ops import (
     PUT,
     READ,
     RELEASE,
+    SET,
     SLEEP,
     WAIT,
     WAKE,
@@ -53,7 +54,7 @@ COUNTS: Final = frozenset({RELEASE, NOTIFY})
 #: Under which optional key the remark of an op is told, and as what (None: as it is).
 _REMARKS: Final[dict[int, tuple[str, Any]]] = {
     RELEASE: ("raised", None), CANCEL: ("swallowed", True), READ: ("by", None),
-    WRITE: ("by", None), CHOOSE: ("chosen", None),
+    WRITE: ("by", None), CHOOSE: ("chosen", None), SET: ("to", None),
 }  # fmt: skip
 
 

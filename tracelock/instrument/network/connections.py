@@ -13,7 +13,7 @@ from tracelock.instrument.network.faults import fault
 from tracelock.instrument.network.membership import HOST
 from tracelock.instrument.network.partitions import ASKS, gives_up, may_part, part
 from tracelock.instrument.network.steps import is_late, number_of, step, tell, timed_out
-from tracelock.instrument.network.table import Port, loops_back, network_of
+from tracelock.instrument.network.table import Crossing, Port, loops_back, network_of
 from tracelock.instrument.worker import Worker
 from tracelock.ops import CLEAR, EMPTY, GET, PUT, READ, SET
 
@@ -99,18 +99,28 @@ def _reaches(worker: Worker, end: End, address: Any, there: str, wait: float | N
             fail(errno.ETIMEDOUT)
         raise timed_out()
     if not network.hosts.apart(end.host, there):
+        network.crossing.append(Crossing(end, there, _ways(worker, end)))
         return True
-    end.connecting = address, there, arrive_late
-    network.crossing.append(end)
+    end.connecting = address, arrive_late
+    network.waiting_for.append((end, there))
     gives_up(worker, end)
     return False
 
 
+def _ways(worker: Worker, end: End) -> tuple[Direction, Direction]:
+    """The two directions of the connection that ``end`` makes."""
+    name = worker.hub.bind(end, end.name)
+    return Direction(f"{name}{THERE}"), Direction(f"{name}{BACK}")
+
+
 def arrive_late(worker: Worker, end: End) -> None:
     """The partition is healed: ``end``, which does not wait for it, connects."""
-    (address, _, _), end.connecting = end.connecting, None
+    (address, _), end.connecting = end.connecting, None
     if end.closed:
         return
+    network = network_of(worker.hub)
+    there = network.port(end, address).host
+    network.crossing.append(Crossing(end, there, _ways(worker, end)))
     try:
         _arrive(worker, end, address, 0.0, lambda: None)
     except OSError as error:
@@ -150,18 +160,11 @@ def _arrive(
         return
     if not arrived:
         fail(errno.EAGAIN if listener.listens else errno.ECONNREFUSED)
-    network.own_address(end, worker)
-    name = worker.hub.bind(end, end.name)
-    other = End(end.family, socket.SOCK_STREAM, name)
-    end.join(other, Direction(f"{name}{THERE}"), Direction(f"{name}{BACK}"))
+    network.own_address(end, worker, address[0] if end.tcp else "")
+    ways = next((one.ways for one in network.crossing if one.end is end), None)
+    other = End(end.family, socket.SOCK_STREAM, worker.hub.bind(end, end.name))
+    end.join(other, *(ways or _ways(worker, end)))
     other.address, other.host = listener.address, listener.host
-    if other.host != end.host:
-        network.crossing.append(end)
-        if network.hosts.apart(end.host, other.host):
-            for way in (end.outgoing, end.incoming):
-                way.cut = True  # type: ignore[union-attr]
-                number_of(worker, way)  # type: ignore[arg-type]
-                worker.hub.controller.models[way.number].cut = True  # type: ignore[union-attr]
     if end.tcp:
         other.address = network.whole(end, *address[:2])
     end.other, other.other = other.address, end.address

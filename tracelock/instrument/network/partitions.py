@@ -54,12 +54,12 @@ def _under_control(what: str) -> tuple[Worker, Network]:
 def cut(worker: Worker, network: Network, a: str, b: str) -> None:
     """Begin a partition."""
     hosts = network.hosts
-    worker.step(Op(SET, hosts.link(a, b), caller(worker), 1))
+    worker.step(Op(SET, hosts.link(a, b), caller(worker), 1, remark="a partition"))
     if hosts.apart(a, b):
         return
     hosts.parted.add(frozenset((a, b)))
-    for _, way in _ways(network, a, b):
-        worker.step(Op(SET, number_of(worker, way), caller(worker), CUT))
+    for _, way in _between(network, a, b):
+        worker.step(Op(SET, number_of(worker, way), caller(worker), CUT, remark=CUT))
         way.cut = True
 
 
@@ -70,32 +70,29 @@ def join(worker: Worker, network: Network, a: str, b: str) -> None:
     if not hosts.apart(a, b):
         return
     hosts.parted.discard(frozenset((a, b)))
-    for end, way in _ways(network, a, b):
+    for end, way in _between(network, a, b):
         if not way.cut:
             continue
-        worker.step(Op(SET, number_of(worker, way), caller(worker), HEALED))
+        worker.step(Op(SET, number_of(worker, way), caller(worker), HEALED, remark=HEALED))
         if way.cut:
             way.heal()
             agree(worker, way)
             tell(worker, end, end.peer)
-    for end in [one for one in network.crossing if one.connecting is not None]:
-        if _between(end, end.connecting[1], a, b):
-            end.connecting[2](worker, end)
+    left, network.waiting_for = network.waiting_for, []
+    for end, there in left:
+        if {end.host, there} != {a, b}:
+            network.waiting_for.append((end, there))
+        elif end.connecting is not None:
+            end.connecting[1](worker, end)
 
 
-def _between(end: End, other: str, a: str, b: str) -> bool:
-    return {end.host, other} == {a, b}
-
-
-def _ways(network: Network, a: str, b: str) -> Iterator[tuple[End, Direction]]:
-    """The directions of the connections between two hosts."""
-    for end in list(network.crossing):
-        peer = end.peer
-        if peer is None or not _between(end, peer.host, a, b) or (end.closed and peer.closed):
-            continue
-        for way in (end.outgoing, end.incoming):
-            if way is not None:
-                yield end, way
+def _between(network: Network, a: str, b: str) -> Iterator[tuple[End, Direction]]:
+    """The directions of the connections between two hosts. Also of those that have ended: what was
+    done there could have come after this, and so depends on it."""
+    for one in list(network.crossing):
+        if {one.end.host, one.there} == {a, b}:
+            for way in one.ways:
+                yield one.end, way
 
 
 # --- as a fault ------------------------------------------------------------------------------

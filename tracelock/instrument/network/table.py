@@ -14,7 +14,7 @@ from tracelock.errors import LimitReached
 from tracelock.instrument.account.known import trusted
 from tracelock.instrument.hub import Hub
 from tracelock.instrument.network.background import Background
-from tracelock.instrument.network.ends import UNIX, End, fail
+from tracelock.instrument.network.ends import UNIX, Direction, End, fail
 from tracelock.instrument.network.hosts import Hosts
 from tracelock.instrument.network.membership import hooks
 from tracelock.instrument.wings import Wing
@@ -48,10 +48,21 @@ class Port:
         self.numbered = False
 
 
+class Crossing:
+    """A connection that ``end`` makes with a host called ``there``, from its first packet on, and
+    its two ``ways``. One that has ended counts, since it may have been there at another order."""
+
+    __slots__ = ("end", "there", "ways")
+
+    def __init__(self, end: End, there: str, ways: tuple[Direction, Direction]) -> None:
+        self.end, self.there, self.ways = end, there, ways
+
+
 class Network(Wing):
     """``ends``: by file descriptor, which is what a socket is called. ``ports``: by kind, family,
-    host, and number or path; all addresses of one host are one. ``crossing``: ends that have
-    connected, or try to, with another host."""
+    host, and number or path; all addresses of one host are one. ``crossing``: the
+    connections between hosts, those that have ended too; ``waiting_for``: ends that are to connect
+    with a host when a partition is healed."""
 
     key = "network"
 
@@ -64,7 +75,8 @@ class Network(Wing):
         self.waiting: dict[int, Collection[End]] = {}
         self.ports: dict[tuple[str, int, str, Any], Port] = {}
         self.hosts = Hosts(self)
-        self.crossing: list[End] = []
+        self.crossing: list[Crossing] = []
+        self.waiting_for: list[tuple[End, str]] = []
         self.background = Background(self)
 
     def keeps(self, sock: Any) -> bool:
@@ -165,11 +177,11 @@ class Network(Wing):
             host = _EVERYWHERE[end.family]  # type: ignore[index]
         return (host, port) if end.family == socket.AF_INET else (host, port, 0, 0)
 
-    def own_address(self, end: End, worker: Worker) -> None:
-        """Give ``end`` an address where it has none, as sending and connecting do."""
+    def own_address(self, end: End, worker: Worker, to: str = "") -> None:
+        """Give ``end`` an address where it has none, as sending and connecting (``to``) do."""
         if end.address is None:
             if end.tcp:
-                named = end.host and end.family == socket.AF_INET
+                named = end.host and end.family == socket.AF_INET and not loops_back(to)
                 host = self.hosts.address(end.host) if named else _LOOPBACK[end.family]  # type: ignore[index]
                 end.address = self.whole(end, host, self.free_port(end, worker))
             else:
