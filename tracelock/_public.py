@@ -33,6 +33,7 @@ from tracelock.instrument.inputs.choosing import (
 )  # fmt: skip
 from tracelock.instrument.invariants.watching import always as always
 from tracelock.instrument.loops.aim import cancellable as cancellable
+from tracelock.instrument.network.crashes import crash as crash, restart as restart
 from tracelock.instrument.network.partitions import heal as heal, partition as partition
 from tracelock.report.render import render_report as render_report
 from tracelock.scenario.language.jsonschema import scenario_schema as scenario_schema

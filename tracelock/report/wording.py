@@ -96,7 +96,7 @@ def _result(event: Event, workers: Sequence[str]) -> str:
 
 
 def _atomic(event: Event, workers: Sequence[str]) -> str:
-    parts = []
+    parts = [told] if (told := _set_to(event)) else []
     for word, held in (("read", event.result), ("write", event.value)):
         if isinstance(held, Mapping):
             parts += [f"{word} {clean(str(name))} = {shown(value)}" for name, value in held.items()]

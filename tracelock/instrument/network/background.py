@@ -39,14 +39,27 @@ class Background:
     def after(self, worker: Worker, seconds: float, action: Action) -> None:
         """Have ``action`` done in so many seconds of virtual time, or as soon after that as the
         search likes. It is called with the worker of the network."""
-        hub = worker.hub
-        self._count += 1
-        heapq.heappush(self.due, (hub.controller.now + seconds, self._count, action))
+        self._add(seconds, action)
         if self._begun:
             worker.step(Op(PUT, self.number, caller(worker)))
+        else:
+            self.begin(worker)
+
+    def add(self, seconds: float, action: Action) -> None:
+        """The same as a part of a step that everything depends on; it has begun."""
+        self._add(seconds, action)
+        self.network.hub.controller.models[self.number].size += 1  # type: ignore[union-attr]
+
+    def _add(self, seconds: float, action: Action) -> None:
+        self._count += 1
+        heapq.heappush(self.due, (self.network.hub.controller.now + seconds, self._count, action))
+
+    def begin(self, worker: Worker) -> None:
+        """Start the thread, if it is not there."""
+        if self._begun:
             return
         self._begun = True
-        self.number = hub.number_for(ObjectSpec("what the network has to do", "room"))
+        self.number = worker.hub.number_for(ObjectSpec("what the network has to do", "room"))
         token = HOST.set("")
         try:
             thread = threading.Thread(target=self._run, name=NAME, daemon=True)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from tracelock.instrument.callers import creation_name
+from tracelock.instrument.network.crashes import go_down_by_fault, may_crash
 from tracelock.instrument.network.ends import DATAGRAMS, Direction, End, fail
 from tracelock.instrument.network.faults import fault
 from tracelock.instrument.network.membership import HOST
@@ -74,8 +75,13 @@ def connect(
         end.other = network.whole(end, *address[:2]) if end.tcp else address
         return
     there = network.target(end, address[0]) if end.tcp else end.host
-    broken = fault(worker, "refused", "timed out", *may_part(network, end.host, there))
-    if broken == "partition":
+    broken = fault(
+        worker, "refused", "timed out", *may_part(network, end.host, there),
+        *may_crash(worker, network, end.host),
+    )  # fmt: skip
+    if broken == "crash":
+        go_down_by_fault(worker, network, end.host)
+    elif broken == "partition":
         part(worker, network, end.host, str(there))
     elif broken:
         fail(errno.ECONNREFUSED if broken == "refused" else errno.ETIMEDOUT)

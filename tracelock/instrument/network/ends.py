@@ -45,11 +45,12 @@ class Direction:
     so many reads were made shorter; ``reader``: who has read last.
 
     ``cut``: a partition lies between the two ends. So many bytes, the last ones, are ``hidden``
-    from the reader then, and ``late`` is what the ends are to learn when it is healed."""
+    from the reader then, and ``late`` is what the ends are to learn when it is healed.
+    ``gone``: its reader's host has crashed, and runs again."""
 
     __slots__ = (
-        "buffer", "capacity", "cut", "deaf", "ended", "ends", "hidden", "late", "name", "number",
-        "over", "reader", "splits", "told",
+        "buffer", "capacity", "cut", "deaf", "ended", "ends", "gone", "hidden", "late", "name",
+        "number", "over", "reader", "splits", "told",
     )  # fmt: skip
 
     def __init__(self, name: str, capacity: int = CAPACITY) -> None:
@@ -59,6 +60,7 @@ class Direction:
         self.buffer = bytearray()
         self.ends: deque[int] = deque()
         self.ended = self.over = self.deaf = self.told = self.cut = False
+        self.gone = False
         self.hidden = 0
         self.late: list[Callable[[], object]] = []
         self.splits = 0

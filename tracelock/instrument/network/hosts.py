@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from tracelock.errors import UsageError
 from tracelock.instrument.callers import caller
-from tracelock.instrument.network.membership import made
+from tracelock.instrument.network.membership import NetworkHost, made
 from tracelock.instrument.worker import Worker, here
 from tracelock.ops import READ, SET, ObjectSpec, Op
 
@@ -20,17 +21,22 @@ _SIZE: Final = (1 << 24) - 2
 
 
 class Hosts:
-    """``parted``: pairs of hosts between which nothing arrives. ``links``: between two hosts, as
-    objects of the schedule."""
+    """``members``: on which host a thread is, by the number of its worker. ``down``: which have
+    crashed. ``parted``: pairs of hosts between which nothing arrives."""
 
     def __init__(self, network: Network) -> None:
         self.network = network
+        self.members: dict[int, str] = {}
+        self.down: set[str] = set()
         self.parted: set[frozenset[str]] = set()
         self._links: dict[frozenset[str], int] = {}
         self._addresses: dict[str, str] = {}
         self._names: dict[str, str] = {}
-        for name in sorted({one.name for one in made}):
-            self.add(name)
+        self.restarts: dict[str, Callable[[], object]] = {}
+        for one in sorted(made, key=lambda one: one.name):
+            self.add(one.name)
+            if one.restarts is not None:
+                self.restarts[one.name] = one.restarts
         self._first = frozenset(self._addresses)
 
     # --- which there are ---------------------------------------------------------------------
@@ -56,14 +62,18 @@ class Hosts:
                 self._addresses[name], self._names[address] = address, name
                 return
 
-    def make(self, worker: Worker, name: str) -> None:
+    def make(self, worker: Worker, host: NetworkHost) -> None:
         """``worker`` makes a host, if it is not there: others may have asked for it before."""
+        name = host.name
+        if host.restarts is not None:
+            self.restarts[name] = host.restarts
         if name not in self._addresses:
             if worker.hub.running:
-                worker.step(Op(SET, self._number(name), caller(worker)))
+                worker.step(Op(SET, self.number(name), caller(worker)))
             self.add(name)
 
-    def _number(self, name: str) -> int:
+    def number(self, name: str) -> int:
+        """The host as an object of the schedule."""
         return self.network.number(f"host {name}", "flag")
 
     # --- addresses ---------------------------------------------------------------------------
@@ -79,7 +89,7 @@ class Hosts:
         """The address of a host of this name, None where there is none; it may be made later."""
         worker, name = here(), told.lower().removesuffix(".")
         if worker is not None and worker.hub.running and name not in self._first:
-            worker.step(Op(READ, self._number(name), caller(worker)))
+            worker.step(Op(READ, self.number(name), caller(worker)))
         return self._addresses.get(name)
 
     # --- partitions --------------------------------------------------------------------------
@@ -100,11 +110,15 @@ class Hosts:
 
     def pair(self, a: object, b: object, what: str) -> tuple[str, str]:
         """The names of two hosts that a program gives. Raises UsageError for what are none."""
-        names = str(a).lower(), str(b).lower()
-        for name in names:
-            if name not in self._addresses:
-                there = ", ".join(self.names()) or "none"
-                raise UsageError(f"{what}: there is no host {name!r}; there are {there}")
+        names = self.one(a, what), self.one(b, what)
         if names[0] == names[1]:
             raise UsageError(f"{what}: {names[0]!r} twice; it takes two hosts")
         return names
+
+    def one(self, told: object, what: str) -> str:
+        """The name of a host that a program gives. Raises UsageError for what is none."""
+        name = str(told).lower()
+        if name not in self._addresses:
+            there = ", ".join(self.names()) or "none"
+            raise UsageError(f"{what}: there is no host {name!r}; there are {there}")
+        return name

@@ -21,8 +21,10 @@ FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 HOST: Final[ContextVar[str]] = ContextVar("tracelock host", default="")
 #: Hosts that were made before any worker began, as far as somebody has them.
 made: Final[WeakSet[NetworkHost]] = WeakSet()
-#: What a worker that makes a host calls; the network in memory sets it.
-hooks: Final[list[Callable[[str], object]]] = []
+#: What is called where a host is made, and where who runs here is on another one from now on; the
+#: network in memory sets these. They say whether a worker under control does that.
+makes: Final[list[Callable[[NetworkHost], bool]]] = []
+moves: Final[list[Callable[[str], bool]]] = []
 _LONGEST: Final = 63
 
 
@@ -30,19 +32,22 @@ class NetworkHost:
     """What ``tracelock.host`` gives: a context manager, also an asynchronous one, and a decorator
     of functions and coroutine functions. It may be entered any number of times."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, restarts: Callable[[], object] | None = None) -> None:
         self.name = name
+        self.restarts = restarts
 
     def __enter__(self) -> NetworkHost:
-        _here(self.name)
+        _tell(makes, self)
         tokens = _entered.get()
         _entered.set((*tokens, HOST.set(self.name)))
+        _tell(moves, self.name)
         return self
 
     def __exit__(self, *exc: object) -> None:
         *left, token = _entered.get()
         _entered.set(tuple(left))
         HOST.reset(token)
+        _tell(moves, HOST.get())
 
     async def __aenter__(self) -> NetworkHost:
         return self.__enter__()
@@ -76,7 +81,7 @@ class NetworkHost:
 _entered: Final[ContextVar[tuple[Token[str], ...]]] = ContextVar("tracelock hosts", default=())
 
 
-def host(name: str) -> NetworkHost:
+def host(name: str, *, restarts: Callable[[], object] | None = None) -> NetworkHost:
     """The host of this name in the network in memory.
 
     What is started inside of ``with tracelock.host("db"):`` belongs to it, threads and tasks, and
@@ -86,7 +91,8 @@ def host(name: str) -> NetworkHost:
 
     ``name``: letters, digits, ``-`` and ``.``, up to 63. Make hosts before the workers begin, or in
     ``setup``: a name that is asked for before that host was made is that of a machine outside.
-    Raises UsageError for what is no such name.
+    ``restarts``: what a thread on the host calls when it is started again after a crash that the
+    search has made; without it the host stays down. Raises UsageError for what is no such name.
     """
     plain = isinstance(name, str) and name.isascii() and 0 < len(name) <= _LONGEST
     if not plain or not all(one.isalnum() or one in "-." for one in name) or name[0] in "-.":
@@ -95,15 +101,14 @@ def host(name: str) -> NetworkHost:
         )
     if name.replace(".", "").isdigit() or name.lower().startswith("localhost"):
         raise UsageError(f"host: {name!r} is an address, or this machine itself")
-    found = NetworkHost(name.lower())
-    if not _here(found.name):
+    found = NetworkHost(name.lower(), restarts)
+    if not _tell(makes, found):
         made.add(found)
     return found
 
 
-def _here(name: str) -> bool:
-    """Whether a worker that is under control makes, or enters, the host: others may look for it."""
-    return any(hook(name) for hook in hooks)
+def _tell(whom: list[Any], what: object) -> bool:
+    return any([hook(what) for hook in whom])  # noqa: C419 - each of them
 
 
 def on_host(run: Callable[[], object]) -> Callable[[], object]:
@@ -114,6 +119,7 @@ def on_host(run: Callable[[], object]) -> Callable[[], object]:
 
     def within() -> object:
         HOST.set(name)  # the context is the thread's, and ends with it
+        _tell(moves, name)
         return run()
 
     return within

@@ -15,11 +15,20 @@ from typing import Any, NoReturn
 
 from tracelock.instrument.callers import caller
 from tracelock.instrument.network.connections import receives, used
+from tracelock.instrument.network.crashes import go_down_by_fault, may_crash
 from tracelock.instrument.network.ends import LONGEST, READABLE, WRITABLE, End, fail
 from tracelock.instrument.network.faults import fault
 from tracelock.instrument.network.partitions import may_part, part
 from tracelock.instrument.network.splitting import shortened
-from tracelock.instrument.network.steps import agree, is_late, number_of, step, tell, timed_out
+from tracelock.instrument.network.steps import (
+    agree,
+    is_late,
+    number_of,
+    reset_by_unknown,
+    step,
+    tell,
+    timed_out,
+)
 from tracelock.instrument.network.table import network_of
 from tracelock.instrument.worker import Worker
 from tracelock.ops import EMPTY, GET, PUT, READ, SET, Op
@@ -43,6 +52,9 @@ def send(worker: Worker, end: End, data: Any, wait: float | None) -> int:
     finally:
         used(worker, end)
     agree(worker, way)
+    if way.gone and not way.told:
+        reset_by_unknown(worker, end)
+        return sent
     tell(worker, end, end.peer)
     return sent
 
@@ -110,8 +122,13 @@ def _faults(worker: Worker, end: End) -> None:
     """What may happen to a connection before something is done at ``end``."""
     network, other = network_of(worker.hub), end.peer.host if end.peer is not None else None
     cut = end.outgoing is None or end.outgoing.cut
-    broken = fault(worker, *(() if cut else ("reset",)), *may_part(network, end.host, other))
-    if broken == "partition":
+    broken = fault(
+        worker, *(() if cut else ("reset",)), *may_part(network, end.host, other),
+        *may_crash(worker, network, end.host),
+    )  # fmt: skip
+    if broken == "crash":
+        go_down_by_fault(worker, network, end.host)
+    elif broken == "partition":
         part(worker, network, end.host, str(other))
     elif broken:
         _reset(worker, end)

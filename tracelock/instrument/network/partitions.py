@@ -27,7 +27,7 @@ def partition(a: object, b: object) -> None:
     exploration, and its setup. ``a``, ``b``: names, or what ``tracelock.host`` gives. Where there
     is a partition already nothing is done. Raises UsageError for what is no host, and elsewhere.
     """
-    worker, network = _under_control("partition")
+    worker, network = under_control("partition")
     names = network.hosts.pair(a, b, "partition")
     cut(worker, network, *names)
 
@@ -35,12 +35,12 @@ def partition(a: object, b: object) -> None:
 def heal(a: object, b: object) -> None:
     """The partition between the hosts ``a`` and ``b`` is over: all that was sent meanwhile arrives.
     Where there is none nothing is done. Raises UsageError as ``partition`` does."""
-    worker, network = _under_control("heal")
+    worker, network = under_control("heal")
     names = network.hosts.pair(a, b, "heal")
     join(worker, network, *names)
 
 
-def _under_control(what: str) -> tuple[Worker, Network]:
+def under_control(what: str) -> tuple[Worker, Network]:
     worker = here()
     if worker is None or worker.elsewhere:
         raise UsageError(

@@ -18,6 +18,7 @@ KINDS: Final[dict[str, tuple[str, str]]] = {
     "reset": ("send and receive", "RFC 9293, 3.5.2 and 3.5.3: a reset may come at any time"),
     "unresolved": ("getaddrinfo", "RFC 1035, 4.1.1 and RFC 3493, 6.1: the server fails, try again"),
     "partition": ("two hosts", "RFC 1122, 1.1.2 and 4.2.3.5: a path may fail, and TCP sends again"),
+    "crash": ("a host", "RFC 9293, 3.5.1: one end may crash, and know nothing of the connection"),
     "lost": ("a datagram", "RFC 768, RFC 1122, 4.1.1: delivery is not promised"),
     "doubled": ("a datagram", "RFC 768: neither is protection against duplicates"),
     "reordered": ("a datagram", "RFC 1122, 4.1.1: nor is the order"),

@@ -10,7 +10,8 @@ from tracelock.instrument.callers import caller
 from tracelock.instrument.network.ends import Direction, End
 from tracelock.instrument.network.table import network_of
 from tracelock.instrument.worker import Worker
-from tracelock.ops import Op, Value
+from tracelock.objects.streams import SHUT
+from tracelock.ops import SET, Op, Value
 
 
 def step(
@@ -49,6 +50,16 @@ def tell(worker: Worker, *ends: End | None) -> None:
             end.version += 1
             for watcher in tuple(end.watchers):
                 watcher.changed(worker, end)
+
+
+def reset_by_unknown(worker: Worker, end: End) -> None:
+    """What ``end`` has sent is answered by a reset, since its connection is not known there."""
+    for way in (end.incoming, end.outgoing):
+        assert way is not None
+        step(worker, SET, number_of(worker, way), SHUT)
+    if not end.closed:
+        end.reset()
+    tell(worker, end)
 
 
 def timed_out() -> TimeoutError:

@@ -16,7 +16,7 @@ from tracelock.instrument.hub import Hub
 from tracelock.instrument.network.background import Background
 from tracelock.instrument.network.ends import UNIX, Direction, End, fail
 from tracelock.instrument.network.hosts import Hosts
-from tracelock.instrument.network.membership import hooks
+from tracelock.instrument.network.membership import NetworkHost, makes, moves
 from tracelock.instrument.wings import Wing
 from tracelock.instrument.worker import Worker, here
 from tracelock.ops import GET, JOIN, ObjectSpec
@@ -62,7 +62,8 @@ class Network(Wing):
     """``ends``: by file descriptor, which is what a socket is called. ``ports``: by kind, family,
     host, and number or path; all addresses of one host are one. ``crossing``: the
     connections between hosts, those that have ended too; ``waiting_for``: ends that are to connect
-    with a host when a partition is healed."""
+    with a host when a partition is healed; ``silent``: by host that has crashed those that were
+    connected with it and do not know."""
 
     key = "network"
 
@@ -77,6 +78,7 @@ class Network(Wing):
         self.hosts = Hosts(self)
         self.crossing: list[Crossing] = []
         self.waiting_for: list[tuple[End, str]] = []
+        self.silent: dict[str, list[End]] = {}
         self.background = Background(self)
 
     def keeps(self, sock: Any) -> bool:
@@ -237,13 +239,21 @@ def network_of(hub: Hub) -> Network:
     return hub.wing(Network)
 
 
-def _make(name: str) -> bool:
-    """A host is made, or entered: whether a worker of this process does so."""
+def _make(host: NetworkHost) -> bool:
     worker = here()
     if worker is None or worker.importing or worker.elsewhere:
         return False
-    network_of(worker.hub).hosts.make(worker, name)
+    network_of(worker.hub).hosts.make(worker, host)
     return True
 
 
-hooks.append(_make)
+def _move(name: str) -> bool:
+    worker = here()
+    if worker is None or worker.importing or worker.elsewhere:
+        return False
+    network_of(worker.hub).hosts.members[worker.number] = name
+    return True
+
+
+makes.append(_make)
+moves.append(_move)
