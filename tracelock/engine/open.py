@@ -172,6 +172,7 @@ class OpenController(PlainSteps):
         self.gone: set[int] = set()
         #: Nobody else comes to one either: these are ended now.
         self.closed = False
+        self.unseen: set[int] = set()  # daemons that do nothing that anybody sees at the end
         self.cut_daemons = False
         self.held = False  # a timer of a loop waited although the loop had nothing else to do
         self.slept = 0  # steps of other threads since a loop has made one
@@ -224,7 +225,7 @@ class OpenController(PlainSteps):
             self.ending = bool(self.loops and self.lingering)
             self.ending = self.ending and not self.lingering.isdisjoint(self._options())
         if not (self.essential or self.ending or self._inside() or self._restless()):
-            daemons = [worker for worker in self.active if worker not in self.loops]
+            daemons = [one for one in self.active if not (one in self.loops or one in self.unseen)]
             if (self.loops or self.settles) and daemons:  # but not those who wait for others
                 able = {*self._options(), *self.timers}
                 daemons = [worker for worker in daemons if worker in able]

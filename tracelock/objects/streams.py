@@ -33,8 +33,9 @@ class StreamModel(Model):
     the reader, and an end from the other side, until a ``set`` to ``HEALED``.
     """
 
-    __slots__ = ("busy", "capacity", "cut", "ended", "held", "hidden", "late")
-    initial: Any = (0, False, False, 0, False)
+    __slots__ = ("busy", "capacity", "cut", "ended", "held", "hidden", "initial", "late")
+    capacity: int
+    initial: Any
     busy: bool
     held: int
     ended: bool
@@ -43,7 +44,7 @@ class StreamModel(Model):
     late: bool  # it ends when it is healed
 
     def __init__(self, capacity: int = CAPACITY) -> None:
-        self.capacity = capacity
+        self.initial = (0, False, False, 0, False, capacity)
         super().__init__()
 
     def enabled(self, op: Op, worker: int) -> bool:
@@ -86,10 +87,10 @@ class StreamModel(Model):
             self.ended = True
 
     def snapshot(self) -> Any:
-        return self.held, self.ended, self.cut, self.hidden, self.late
+        return self.held, self.ended, self.cut, self.hidden, self.late, self.capacity
 
     def restore(self, state: Any) -> None:
-        self.held, self.ended, self.cut, self.hidden, self.late = state
+        self.held, self.ended, self.cut, self.hidden, self.late, self.capacity = state
         self.busy = False
 
 

@@ -71,6 +71,7 @@ class Background:
     def _run(self) -> None:
         worker: Any = here()
         controller = worker.hub.controller
+        controller.unseen.add(worker.number)
         while True:
             left = self.due[0][0] - controller.now if self.due else None
             if left is not None and left <= 0:

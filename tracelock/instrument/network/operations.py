@@ -10,8 +10,8 @@ direction.
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
-from typing import Any, NoReturn
+from collections.abc import Callable, Iterable
+from typing import Any, Final, NoReturn
 
 from tracelock.instrument.callers import caller
 from tracelock.instrument.network.connections import receives, used
@@ -19,6 +19,16 @@ from tracelock.instrument.network.crashes import go_down_by_fault, may_crash
 from tracelock.instrument.network.ends import LONGEST, READABLE, WRITABLE, End, fail
 from tracelock.instrument.network.faults import fault
 from tracelock.instrument.network.partitions import may_part, part
+from tracelock.instrument.network.slowness import (
+    DELAY,
+    HALF,
+    SLOW,
+    delay,
+    end_early,
+    may_be_slow,
+    may_end,
+    slow_down,
+)
 from tracelock.instrument.network.splitting import shortened
 from tracelock.instrument.network.steps import (
     agree,
@@ -33,6 +43,9 @@ from tracelock.instrument.network.table import network_of
 from tracelock.instrument.worker import Worker
 from tracelock.ops import EMPTY, GET, PUT, READ, SET, Op
 
+#: What comes of the faults of one direction.
+_OF_ONE_DIRECTION: Final = {DELAY: delay, SLOW: slow_down, HALF: end_early}
+
 
 # --- bytes -----------------------------------------------------------------------------------
 def send(worker: Worker, end: End, data: Any, wait: float | None) -> int:
@@ -40,7 +53,7 @@ def send(worker: Worker, end: End, data: Any, wait: float | None) -> int:
     way = end.outgoing
     if way is None or not len(data):
         return end.put(data)
-    _faults(worker, end)
+    _faults(worker, end, may_be_slow(end))
     if way.ended:
         wait = 0.0
     end.uses += 1
@@ -66,7 +79,7 @@ def receive(
     way = end.incoming
     if way is None or not size:
         return end.take(size)
-    _faults(worker, end)
+    _faults(worker, end, may_end(end))
     number = number_of(worker, way)
     at = caller(worker)
     end.uses += 1
@@ -118,15 +131,17 @@ def look(worker: Worker, end: End, wanted: int) -> int:
     return found
 
 
-def _faults(worker: Worker, end: End) -> None:
+def _faults(worker: Worker, end: End, kinds: Iterable[str]) -> None:
     """What may happen to a connection before something is done at ``end``."""
     network, other = network_of(worker.hub), end.peer.host if end.peer is not None else None
     cut = end.outgoing is None or end.outgoing.cut
     broken = fault(
         worker, *(() if cut else ("reset",)), *may_part(network, end.host, other),
-        *may_crash(worker, network, end.host),
+        *may_crash(worker, network, end.host), *kinds,
     )  # fmt: skip
-    if broken == "crash":
+    if broken in _OF_ONE_DIRECTION:
+        _OF_ONE_DIRECTION[broken](worker, end)
+    elif broken == "crash":
         go_down_by_fault(worker, network, end.host)
     elif broken == "partition":
         part(worker, network, end.host, str(other))

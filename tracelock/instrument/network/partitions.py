@@ -71,19 +71,23 @@ def join(worker: Worker, network: Network, a: str, b: str) -> None:
         return
     hosts.parted.discard(frozenset((a, b)))
     for end, way in _between(network, a, b):
-        if not way.cut:
-            continue
-        worker.step(Op(SET, number_of(worker, way), caller(worker), HEALED, remark=HEALED))
         if way.cut:
-            way.heal()
-            agree(worker, way)
-            tell(worker, end, end.peer)
+            arrives(worker, end, way)
     left, network.waiting_for = network.waiting_for, []
     for end, there in left:
         if {end.host, there} != {a, b}:
             network.waiting_for.append((end, there))
         elif end.connecting is not None:
             end.connecting[1](worker, end)
+
+
+def arrives(worker: Worker, end: End, way: Direction) -> None:
+    """All that was sent arrives."""
+    worker.step(Op(SET, number_of(worker, way), caller(worker), HEALED, remark=HEALED))
+    if way.cut:
+        way.heal()
+        agree(worker, way)
+        tell(worker, end, end.peer)
 
 
 def _between(network: Network, a: str, b: str) -> Iterator[tuple[End, Direction]]:
