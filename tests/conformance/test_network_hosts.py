@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import socket
+import threading
 from typing import Any
 
 import pytest
 
 import tracelock
 from tests.helpers import host_programs as programs
+from tracelock.analysis.analyze import analyze
+from tracelock.names.display import for_display
 
 LOOPS = pytest.mark.parametrize("backend", ["asyncio", "trio"])
 
@@ -78,8 +81,6 @@ def test_partitions_are_of_two_hosts_and_under_control() -> None:
 
 
 def test_what_a_worker_of_a_host_starts_belongs_to_it() -> None:
-    import threading
-
     def starts(store: Any) -> None:
         def connects() -> None:
             with socket.create_connection(("localhost", 5432)) as one:
@@ -275,3 +276,61 @@ def test_partitions_come_into_loops(backend: str) -> None:
     assert chosen[0] == "partition", chosen
     for _ in range(2):
         assert tracelock.replay(found.trace, workers=[main]).reproduced
+
+
+# --- who waits for whom ------------------------------------------------------------------------
+class Ring:
+    """Hosts of which each asks the next, and answers nobody before it has its own answer."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.servers: dict[str, socket.socket] = {}
+        for name in ("a", "b", "c"):
+            with tracelock.host(name):
+                self.servers[name] = socket.create_server(("", 80))
+
+
+def node(name: str, after: str) -> Any:
+    @tracelock.host(name)
+    def work(ring: Ring) -> None:
+        asks = socket.create_connection((after, 80))
+        asked, _ = ring.servers[name].accept()
+        asks.sendall(b"?")
+        assert asks.recv(1) == b"!"
+        asked.recv(1)
+        asked.sendall(b"!")
+
+    work.__name__ = work.__qualname__ = name
+    return work
+
+
+def test_a_circle_of_hosts_that_wait_for_each_other_is_named() -> None:
+    workers = [node("a", "b"), node("b", "c"), node("c", "a")]
+    found = tracelock.explore(workers=workers, setup=Ring, schedules=5, instrument=[], shrink=False)
+    for trace in (found.trace, for_display(found.trace)):
+        (one,) = (one for one in analyze(trace).findings if one.severity == "error")
+        assert one.kind == "deadlock" and one.root
+        assert one.title == "Deadlock across connections: a -> b -> c -> a"
+        assert "a waits for b to send bytes" in one.explanation
+    assert tracelock.replay(found.trace, workers=workers, setup=Ring).reproduced
+
+
+def test_a_circle_of_a_connection_and_a_lock_is_named() -> None:
+    @tracelock.host("a")
+    def serves(ring: Ring) -> None:
+        connection, _ = ring.servers["a"].accept()
+        connection.recv(1)
+        with ring.lock:
+            connection.sendall(b"!")
+
+    @tracelock.host("b")
+    def asks(ring: Ring) -> None:
+        with ring.lock, socket.create_connection(("a", 80)) as connection:
+            connection.sendall(b"?")
+            connection.recv(1)
+
+    found = tracelock.explore(
+        workers=[serves, asks], setup=Ring, schedules=5, instrument=[], shrink=False
+    )
+    titles = [one.title for one in analyze(found.trace).findings if one.severity == "error"]
+    assert titles == ["Deadlock across connections: serves -> asks -> serves"]

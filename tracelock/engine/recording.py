@@ -40,6 +40,7 @@ from tracelock.ops import (
     Value,
 )
 from tracelock.trace import MISSING, Events
+from tracelock.trace.events import ACCEPTED
 
 #: Kinds whose event has a result (a wait that blocks has none: its wake has).
 RESULTS: Final = frozenset({
@@ -59,6 +60,7 @@ _REMARKS: Final[dict[int, tuple[str, Any]]] = {
     RELEASE: ("raised", None), CANCEL: ("swallowed", True), READ: ("by", None),
     WRITE: ("by", None), CHOOSE: ("chosen", None), SET: ("to", None),
     ATOMIC: ("to", None), CLEAR: ("to", None),
+    GET: (ACCEPTED, None),
 }  # fmt: skip
 
 

@@ -191,6 +191,8 @@ def accept(worker: Worker, end: End, wait: float | None) -> End:
             fail(errno.EAGAIN if end.listens else errno.EINVAL)
         worker.record(None)
         other: End = end.arrived.popleft()
+        if other.outgoing is not None:
+            worker.hub.controller.op.remark = other.outgoing.name
     finally:
         used(worker, end)
     tell(worker, end)
