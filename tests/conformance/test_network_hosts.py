@@ -213,7 +213,7 @@ def test_who_waits_for_a_connection_has_it_when_it_is_healed(backend: str) -> No
         threading.Thread(target=heals).start()
 
     main, seen = programs.loop_program(backend, listens=parts)
-    found = tracelock.explore(workers=[main], backend=backend, instrument=[], schedules=3)
+    found = tracelock.explore(workers=[main], backend=backend, instrument=[], schedules=40, seed=1)
     assert found.verdict == "passed", [way.message for way in found.ways]
     assert {*seen} == {GOOD}
 

@@ -121,15 +121,17 @@ def _ways(worker: Worker, end: End) -> tuple[Direction, Direction]:
 
 def arrive_late(worker: Worker, end: End) -> None:
     """The partition is healed: ``end``, which does not wait for it, connects."""
-    (address, _), end.connecting = end.connecting, None
+    address = end.connecting[0]
     if end.closed:
         return
+    end.connecting = address, None  # it does so from here on, and is not ready before that
     network = network_of(worker.hub)
     there = network.port(end, address).host
     network.crossing.append(Crossing(end, there, _ways(worker, end)))
     try:
         _arrive(worker, end, address, 0.0, lambda: None)
     except OSError as error:
+        end.connecting = None
         end.error = error.errno or errno.ETIMEDOUT
         tell(worker, end)
 
@@ -170,6 +172,7 @@ def _arrive(
     ways = next((one.ways for one in network.crossing if one.end is end), None)
     other = End(end.family, socket.SOCK_STREAM, worker.hub.bind(end, end.name))
     end.join(other, *(ways or _ways(worker, end)))
+    end.connecting = None
     other.address, other.host = listener.address, listener.host
     if end.tcp:
         other.address = network.whole(end, *address[:2])

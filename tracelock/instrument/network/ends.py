@@ -112,7 +112,8 @@ class End:
     ``outgoing``: of a connection. ``port``: where it listens, or receives datagrams; ``arrived``:
     what has come there. ``error``: what the next operation fails with. ``uses``: operations that
     wait at it; ``refs``: descriptors that it has. ``host``: whose it is, "" for this machine;
-    ``connecting``: to where, as long as a partition is in between.
+    ``connecting``: to where, as long as a partition is in between, and what does so then (None: it
+    is at work).
     """
 
     host = ""

@@ -77,7 +77,7 @@ def join(worker: Worker, network: Network, a: str, b: str) -> None:
     for end, there in left:
         if {end.host, there} != {a, b}:
             network.waiting_for.append((end, there))
-        elif end.connecting is not None:
+        elif end.connecting is not None and end.connecting[1] is not None:
             end.connecting[1](worker, end)
 
 
@@ -134,7 +134,7 @@ def gives_up(worker: Worker, end: End) -> None:
     """``end`` does not wait for its connection: if nobody answers for too long it learns of it."""
 
     def late(by: Worker) -> None:
-        if end.connecting is not None:
+        if end.connecting is not None and end.connecting[1] is not None:
             end.connecting = None
             end.error = errno.ETIMEDOUT
             tell(by, end)
