@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import select
 import socket
 import threading
 from typing import Any
@@ -216,6 +218,33 @@ def test_who_waits_for_a_connection_has_it_when_it_is_healed(backend: str) -> No
     found = tracelock.explore(workers=[main], backend=backend, instrument=[], schedules=40, seed=1)
     assert found.verdict == "passed", [way.message for way in found.ways]
     assert {*seen} == {GOOD}
+
+
+def test_who_does_not_wait_is_ready_when_it_is_connected_and_not_before() -> None:
+    class Parted(programs.Store):
+        def __init__(self) -> None:
+            super().__init__()
+            tracelock.host("web")
+            tracelock.partition("db", "web")
+
+    def heals(store: Any) -> None:
+        tracelock.heal("db", "web")
+
+    @tracelock.host("web")
+    def connects(store: Any) -> None:
+        one = socket.socket()
+        one.setblocking(False)
+        begun = one.connect_ex(("db", 5432))
+        assert begun in (0, errno.EINPROGRESS)
+        while not select.select([], [one], [], 1.0)[1]:
+            pass
+        assert one.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
+        assert one.getpeername()[1] == 5432
+        store.told.append(begun)
+
+    seen = endings([connects, heals], Parted, strategy="dpor", schedules=2_000)
+    assert seen == {(0,), (errno.EINPROGRESS,)}
+    assert endings([connects, heals], Parted, strategy="random", schedules=100, seed=1) == seen
 
 
 def test_nobody_answers_to_who_sets_no_limit_for_two_minutes() -> None:

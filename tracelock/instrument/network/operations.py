@@ -120,6 +120,9 @@ def look(worker: Worker, end: End, wanted: int) -> int:
     for way, bit in ((end.incoming, READABLE), (end.outgoing, WRITABLE)):
         if way is not None and wanted & bit:
             parts.append((number_of(worker, way), bit))
+    if end.connecting is not None:  # it will be there
+        port = network_of(worker.hub).port(end, end.connecting[0])
+        parts.append((port.number, READABLE | WRITABLE))
     if not parts:
         return end.ready() & wanted
     found = 0
