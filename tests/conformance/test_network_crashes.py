@@ -104,8 +104,8 @@ def test_a_crash_comes_between_any_two_steps(connections: str) -> None:
 
 
 def test_what_the_others_learn_is_a_choice() -> None:
-    three = [ends(how, strategy="dpor", schedules=2_000) for how in ("closed", "reset", "silent")]
-    assert ends(None, strategy="dpor", schedules=2_000) == set.union(*three)
+    learnt = {client[0] for *_, client in ends(None, schedules=300, seed=1)}
+    assert {"an end", "ConnectionResetError", "nothing"} <= learnt
 
 
 def test_who_crashes_his_own_host_is_gone_and_whoever_waits_for_him_goes_on() -> None:
