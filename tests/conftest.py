@@ -235,6 +235,21 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_reduction_by_partial_orders_misses_nothing": 0,
         "test_the_server_with_a_lock_passes": 0,
     },
+    "conformance/test_network_crashes.py": {
+        "test_a_crash_comes_between_any_two_steps": 0,
+        "test_a_loop_is_gone_with_its_thread": 0,
+        "test_as_a_fault_it_is_found_and_replayed": 0,
+        "test_what_the_others_learn_is_a_choice": 0,
+    },
+    "conformance/test_network_hosts.py": {
+        "test_a_partition_is_found_replayed_and_made_small": 0,
+        "test_loops_across_a_partition": 0,
+        "test_partitions_come_into_loops": 0,
+        "test_who_waits_for_a_connection_has_it_when_it_is_healed": 0,
+    },
+    "conformance/test_network_slowness.py": {
+        "test_both_send_and_nobody_reads": 3,
+    },
     "conformance/test_oracles.py": {
         "test_how_often_a_random_walk_fails": 4,
         "test_inequivalent_executions": 3,

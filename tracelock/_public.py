@@ -26,12 +26,15 @@ from tracelock.errors import (
 )  # fmt: skip
 from tracelock.history.marking import linearizable as linearizable
 from tracelock.history.recording import History as History
+from tracelock.instrument.network.membership import host as host
 from tracelock.instrument.inputs.choosing import (
     booleans as booleans, choice as choice, integers as integers, sample as sample,
     shuffle as shuffle,
 )  # fmt: skip
 from tracelock.instrument.invariants.watching import always as always
 from tracelock.instrument.loops.aim import cancellable as cancellable
+from tracelock.instrument.network.crashes import crash as crash, restart as restart
+from tracelock.instrument.network.partitions import heal as heal, partition as partition
 from tracelock.report.render import render_report as render_report
 from tracelock.scenario.language.jsonschema import scenario_schema as scenario_schema
 from tracelock.scenario.language.models import (

@@ -74,7 +74,8 @@ class Op:
     and not an error.
     ``remark``: what the record tells of the step besides; nothing depends on it. Of a release, the
     name of the exception that leaves the section; of a cancel, that its task has swallowed it; of
-    an access in the standard library, the place that has called it.
+    an access in the standard library, the place that has called it; of a set, what of the network
+    is so from then on.
     """
 
     kind: int

@@ -362,6 +362,8 @@ def test_names_that_lead_nowhere(shell: Shell, change: tuple[str, str], told: st
         (("--strategy", "states"), "real code cannot be copied"),
         (("--backend", "simulated"), "Python code runs on threading"),
         (("--cancellations", "-1"), "less than 0"),
+        (("--faults", "-1"), "less than 0"),
+        (("--fault-kinds", "flood"), "'flood' is no fault; there are refused"),
     ],
 )
 def test_options_that_make_no_sense_for_code(
@@ -373,9 +375,19 @@ def test_options_that_make_no_sense_for_code(
 
 def test_options_for_code_alone(shell: Shell) -> None:
     counter = str(ROOT / "scenarios" / "locked_counter.yaml")
-    for option in (("--gc",), ("--cancellations", "1"), ("--instrument", "all")):
+    for option in (
+        ("--gc",), ("--cancellations", "1"), ("--instrument", "all"), ("--faults", "1"),
+        ("--fault-kinds", "reset"),
+    ):  # fmt: skip
         status, _, err = shell("explore", counter, *option)
         assert status == 2 and "are for scenarios of Python code" in err
+
+
+def test_faults_are_in_the_trace(shell: Shell) -> None:
+    shell("explore", "bank.yaml", "--allow-call", "--faults", "2", "--fault-kinds", "reset,delay",
+          "--trace", "t.json")  # fmt: skip
+    network = tracelock.load_trace("t.json").scenario["python"]["network"]
+    assert network["faults"] == "2" and network["kinds"] == "reset, delay"
 
 
 def test_gc_is_in_the_trace(shell: Shell) -> None:

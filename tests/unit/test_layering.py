@@ -77,7 +77,7 @@ INNER: dict[str, set[str]] = {
     "instrument/rewrite": {"accesses"},
     "instrument/scanning": {"accesses", "processes", "rewrite"},
     "instrument/state": {"threads"},
-    "instrument/threads": {"gil"},
+    "instrument/threads": {"gil", "network"},
     "report/comparison": set(),
     "report/failure": set(),
     "report/html": set(),

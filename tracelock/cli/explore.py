@@ -69,14 +69,18 @@ def explore_command(options: argparse.Namespace, out: Output) -> int:
     first = [load_trace(path) for path in options.first or ()]
     find_modules(options)
     target = target_for(scenario, allow_call=options.allow_call)
-    given = options.cancellations, options.cancellable, options.instrument
+    given = (
+        options.cancellations, options.cancellable, options.instrument, options.faults,
+        options.fault_kinds,
+    )  # fmt: skip
     if options.gc or any(one is not None for one in given):
         require(target, Capability.INJECTIONS)
         from tracelock.session.code import PythonCode
 
         code = PythonCode(
             instrument=options.instrument, cancellations=options.cancellations,
-            gc=options.gc or None, cancellable=options.cancellable,
+            gc=options.gc or None, cancellable=options.cancellable, faults=options.faults,
+            network=None if options.fault_kinds is None else {"kinds": options.fault_kinds},
         )  # fmt: skip
         target = target_for(scenario, code, allow_call=options.allow_call)
     if options.forecast:

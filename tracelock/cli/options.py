@@ -242,6 +242,9 @@ def all_commands() -> dict[str, tuple[str, tuple[Option | Either, ...]]]:
             _value("--cancellable", "WORKER",
                    "of Python code: cancel awaits of this worker alone (may be repeated)",
                    action="append"),
+            _number("--faults", "of Python code: how many faults of the network may come in", 0),
+            _value("--fault-kinds", "KIND,...",
+                   "of Python code: which ones, as 'reset,delay' (all)", type=named),
             _flag("--gc", "of Python code: a garbage collection may come at any step"),
             _flag("--forecast",
                   "of threads of Python code: list what passes on this interpreter and fails "

@@ -168,6 +168,11 @@ class OpenController(PlainSteps):
         self.late = False
         self.goes_on = -1
         self.essential: set[int] = set()
+        #: Workers that are gone in the middle of their code, and never come to another step.
+        self.gone: set[int] = set()
+        #: Nobody else comes to one either: these are ended now.
+        self.closed = False
+        self.unseen: set[int] = set()  # daemons that do nothing that anybody sees at the end
         self.cut_daemons = False
         self.held = False  # a timer of a loop waited although the loop had nothing else to do
         self.slept = 0  # steps of other threads since a loop has made one
@@ -220,7 +225,7 @@ class OpenController(PlainSteps):
             self.ending = bool(self.loops and self.lingering)
             self.ending = self.ending and not self.lingering.isdisjoint(self._options())
         if not (self.essential or self.ending or self._inside() or self._restless()):
-            daemons = [worker for worker in self.active if worker not in self.loops]
+            daemons = [one for one in self.active if not (one in self.loops or one in self.unseen)]
             if (self.loops or self.settles) and daemons:  # but not those who wait for others
                 able = {*self._options(), *self.timers}
                 daemons = [worker for worker in daemons if worker in able]
@@ -291,6 +296,19 @@ class OpenController(PlainSteps):
     def _end(self, worker: int) -> None:
         super()._end(worker)
         self.essential.discard(worker)
+
+    def ask(self, worker: int, op: Op | None, scopes: Sequence[Any] = ()) -> None:
+        if worker not in self.gone and not (self.closed and op is not None):
+            super().ask(worker, op, scopes)
+
+    def lose(self, worker: int) -> None:
+        """``worker`` is gone, with whatever it was about to do: nobody waits for it any more."""
+        op = self.pending[worker]
+        if op is not None and worker in self.active:
+            self.shut_out[worker] = op  # it might have come earlier
+        self.waiting[worker] = False
+        self.gone.add(worker)
+        self._end(worker)
 
     def inject(self, worker: int, at: str, about: int = -1, way: int = -1) -> bool:
         """Whether something that may come in anywhere does so at ``at``, where ``worker`` is.

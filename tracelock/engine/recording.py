@@ -15,6 +15,7 @@ from tracelock.ops import (
     CALL,
     CANCEL,
     CHOOSE,
+    CLEAR,
     COMPARE_EXCHANGE,
     CRASH,
     EMPTY,
@@ -28,6 +29,7 @@ from tracelock.ops import (
     PUT,
     READ,
     RELEASE,
+    SET,
     SLEEP,
     WAIT,
     WAKE,
@@ -38,12 +40,15 @@ from tracelock.ops import (
     Value,
 )
 from tracelock.trace import MISSING, Events
+from tracelock.trace.events import ACCEPTED
 
 #: Kinds whose event has a result (a wait that blocks has none: its wake has).
 RESULTS: Final = frozenset({
     READ, COMPARE_EXCHANGE, EXCHANGE, FETCH_ADD, ATOMIC, ACQUIRE, WAKE, NOTIFY, PUT, GET, JOIN,
     CALL, CHOOSE,
 })  # fmt: skip
+#: What an atomic step has in its result that depends on everything.
+EVERYTHING: Final = "everything"
 #: Kinds whose ``op.value`` goes into the event as its value.
 VALUES: Final = frozenset({WRITE, COMPARE_EXCHANGE, EXCHANGE, FETCH_ADD, PUT, SLEEP, CALL})
 #: Kinds whose ``op.expect`` is how many items a container had, for people.
@@ -53,7 +58,9 @@ COUNTS: Final = frozenset({RELEASE, NOTIFY})
 #: Under which optional key the remark of an op is told, and as what (None: as it is).
 _REMARKS: Final[dict[int, tuple[str, Any]]] = {
     RELEASE: ("raised", None), CANCEL: ("swallowed", True), READ: ("by", None),
-    WRITE: ("by", None), CHOOSE: ("chosen", None),
+    WRITE: ("by", None), CHOOSE: ("chosen", None), SET: ("to", None),
+    ATOMIC: ("to", None), CLEAR: ("to", None),
+    GET: (ACCEPTED, None),
 }  # fmt: skip
 
 
@@ -88,8 +95,16 @@ def value_of(layout: Layout, kind: int, op: Op, result: Value) -> Any:
     if kind == CHOOSE:
         return op.body.shown
     if kind == ATOMIC and result.__class__ is dict:
-        return {layout.names[number]: value for number, value in result["writes"].items()}
+        return _named(layout, result, "writes")
     return MISSING
+
+
+def _named(layout: Layout, result: Any, what: str) -> dict[str, Any]:
+    """By name what an atomic step has read, or written; of one that depends on all that there is,
+    whatever it did, nothing is told."""
+    if EVERYTHING in result:
+        return {}
+    return {layout.names[number]: value for number, value in result[what].items()}
 
 
 def result_of(layout: Layout, kind: int, result: Value) -> Any:
@@ -99,7 +114,7 @@ def result_of(layout: Layout, kind: int, result: Value) -> Any:
     if result is EMPTY:
         return {"error": "Empty"}
     if kind == ATOMIC:
-        return {layout.names[number]: value for number, value in result["reads"].items()}
+        return _named(layout, result, "reads")
     if kind in RESULTS or (kind == WAIT and result is not None):
         return result if kind != CALL else plain(result)
     return MISSING

@@ -318,6 +318,8 @@ class Hub:
         """The schedule is over: unwind the workers that are in the middle of their code, one after
         the other. In the main thread. Returns those that cannot be unwound."""
         self.phase = Phase.UNWIND
+        if self.controller.gone:
+            self.controller.closed = True
         stuck: list[Worker] = []
         for worker in list(self.workers.values()):
             found = contexts.get(worker.ident)

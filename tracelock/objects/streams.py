@@ -12,6 +12,11 @@ from tracelock.ops import CLEAR, EMPTY, GET, PUT, SET, Op, Value
 
 #: So many bytes fit into one direction of a connection: who sends more waits for the reader.
 CAPACITY: Final = 65_536
+#: What a direction is set to, besides its end: nothing that is sent arrives; what was sent does.
+CUT: Final = "cut"
+HEALED: Final = "healed"
+#: Its reader wants nothing more, and needs nobody to tell it so.
+SHUT: Final = "shut"
 
 
 class StreamModel(Model):
@@ -23,16 +28,23 @@ class StreamModel(Model):
     beyond that gives ``EMPTY``, and so does False a ``put``. Who waits no longer than a time limit
     gets these too. ``held``: how many bytes there are; ``busy``: it is not known yet how many of
     them the last ``get`` has left, so that another one has to wait.
+
+    A ``set`` to ``CUT`` is the begin of a partition: from then on what is sent is ``hidden`` from
+    the reader, and an end from the other side, until a ``set`` to ``HEALED``.
     """
 
-    __slots__ = ("busy", "capacity", "ended", "held")
-    initial = (0, False)
+    __slots__ = ("busy", "capacity", "cut", "ended", "held", "hidden", "initial", "late")
+    capacity: int
+    initial: Any
     busy: bool
     held: int
     ended: bool
+    cut: bool
+    hidden: int
+    late: bool  # it ends when it is healed
 
     def __init__(self, capacity: int = CAPACITY) -> None:
-        self.capacity = capacity
+        self.initial = (0, False, False, 0, False, capacity)
         super().__init__()
 
     def enabled(self, op: Op, worker: int) -> bool:
@@ -41,7 +53,7 @@ class StreamModel(Model):
         if not op.blocking or self.ended:
             return True
         if op.kind == GET:
-            return self.held > 0
+            return self.held > self.hidden
         return op.kind != PUT or self.held < self.capacity
 
     def apply(self, op: Op, worker: int) -> Value:
@@ -50,21 +62,35 @@ class StreamModel(Model):
             if self.ended or room <= 0:
                 return False
             self.held += min(op.value, room)
+            if self.cut:
+                self.hidden += min(op.value, room)
             return True
         if op.kind == GET:
-            if not self.held:
+            arrived = self.held - self.hidden
+            if not arrived:
                 return EMPTY
-            self.held -= min(op.value, self.held)
+            self.held -= min(op.value, arrived)
             return None
         if op.kind == SET:
-            self.ended = True
+            self._set(op.value)
         return None
 
+    def _set(self, value: Value) -> None:
+        if value == CUT:
+            self.cut = True
+        elif value == HEALED:
+            self.ended = self.ended or self.late
+            self.cut, self.hidden, self.late = False, 0, False
+        elif self.cut and value != SHUT:
+            self.late = True
+        else:
+            self.ended = True
+
     def snapshot(self) -> Any:
-        return self.held, self.ended
+        return self.held, self.ended, self.cut, self.hidden, self.late, self.capacity
 
     def restore(self, state: Any) -> None:
-        self.held, self.ended = state
+        self.held, self.ended, self.cut, self.hidden, self.late, self.capacity = state
         self.busy = False
 
 

@@ -96,7 +96,7 @@ def _result(event: Event, workers: Sequence[str]) -> str:
 
 
 def _atomic(event: Event, workers: Sequence[str]) -> str:
-    parts = []
+    parts = [told] if (told := _set_to(event)) else []
     for word, held in (("read", event.result), ("write", event.value)):
         if isinstance(held, Mapping):
             parts += [f"{word} {clean(str(name))} = {shown(value)}" for name, value in held.items()]
@@ -138,6 +138,12 @@ def chosen(event: Event) -> str:
     return f"{taken} (of {among})"
 
 
+def _set_to(event: Event) -> str:
+    """What a direction of a connection is from then on, where it is not just over."""
+    told = event.extra.get("to")
+    return f" to {clean(told)}" if isinstance(told, str) else ""
+
+
 #: What follows the operation and its target; of other operations the value, if there is one.
 _WORDS: Final[Mapping[str, Callable[[Event, Sequence[str]], str]]] = {
     "read": _result, "get": _result, "wait": _wait, "wake": _wait, "notify": _notify,
@@ -149,6 +155,7 @@ _WORDS: Final[Mapping[str, Callable[[Event, Sequence[str]], str]]] = {
     "exchange": lambda event, _: f" = {shown(event.value)}, was {shown(event.result)}",
     "fetch_add": lambda event, _: f" by {shown(event.value)}, was {shown(event.result)}",
     "release": lambda event, _: _given(" ", event.n, " times"),
+    "set": lambda event, _: _set_to(event) or _given(" = ", event.value),
     "request": lambda event, _: ": queues",
     "choose": lambda event, _: f" = {chosen(event)}",
     "sleep": lambda event, _: "" if event.value is MISSING else f" {seconds(event.value)}",

@@ -101,7 +101,8 @@ def explore(
     ``tracelock.cancellable``. ``gc``: whether a garbage collection may come at any step (a number:
     so many). ``faults``: how many faults of the network between its sockets a schedule may have;
     ``network``: ``kinds``, those that it may have (of ``refused``, ``timed out``, ``reset``,
-    ``unresolved``, ``lost``, ``doubled``, ``reordered``), and ``splits``, how many reads of each
+    ``half-closed``, ``slow reader``, ``delay``, ``partition``, ``crash``, ``unresolved``, ``lost``,
+    ``doubled``, ``reordered``), and ``splits``, how many reads of each
     direction of a connection give less than has come (1, as every program has to stand that).
     ``schedules`` is 1,000 there unless given.
 

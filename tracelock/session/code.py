@@ -77,6 +77,13 @@ class PythonCode:
             return self.network
         return rules_of(self.faults, self.network)
 
+    def rules_beside(self, written: NetworkRules) -> NetworkRules:
+        """The same where a document has ``written`` some: what is given here counts instead."""
+        if self.network is not None and not isinstance(self.network, Mapping):
+            return self.network
+        table = {"splits": written.splits, "kinds": written.kinds, **(self.network or {})}
+        return rules_of(written.faults if self.faults is None else self.faults, table)
+
 
 def invariants_of(given: Any) -> list[Callable[..., Any]]:
     """What was given as ``always``: one function, or some. Raises UsageError for what cannot be

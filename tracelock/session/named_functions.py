@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 def program_of(scenario: Scenario, *, allow_call: bool, given: PythonCode) -> PythonProgram:
     """The program of a scenario with a ``python`` part: its functions are imported.
 
-    What ``given`` has of ``cancellations``, ``cancellable``, ``gc``, ``instrument`` and
-    ``expected_errors`` counts instead of what the scenario says. Raises UnsupportedError, with the
-    place of each name, and imports nothing, where ``allow_call`` is False; ScenarioError for a name
-    that does not lead to what it should.
+    What ``given`` has of ``cancellations``, ``cancellable``, ``gc``, ``faults``, ``network``,
+    ``instrument`` and ``expected_errors`` counts instead of what the scenario says. Raises
+    UnsupportedError, with the place of each name, and imports nothing, where ``allow_call`` is
+    False; ScenarioError for a name that does not lead to what it should.
     """
     python = scenario.python
     assert python is not None
@@ -61,8 +61,7 @@ def program_of(scenario: Scenario, *, allow_call: bool, given: PythonCode) -> Py
         collections if given.gc is None else given.gc,
         python.cancellable if given.cancellable is None else given.cancellable,
         [one for one in invariants if one is not None],
-        network=given.rules() if given.faults or given.network else
-        NetworkRules.of_table(python.network),
+        network=given.rules_beside(NetworkRules.of_table(python.network)),
     )  # fmt: skip
     return code.program(scenario.name, document=scenario.to_data(), names=names)
 

@@ -64,7 +64,7 @@ class ScenarioTarget(Target):
     search_limits = RunLimits(steps=SEARCH_STEPS)
     lacks: Mapping[Capability, str] = {
         Capability.INJECTIONS:
-            "--cancellations, --gc and --instrument are for scenarios of Python code",
+            "--cancellations, --faults, --gc and --instrument are for scenarios of Python code",
         Capability.INTERPRETER:
             "of the steps of a scenario each may be followed by any other worker's, whatever the "
             "interpreter: interpreter= is for Python code",

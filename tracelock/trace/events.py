@@ -26,6 +26,10 @@ LARGEST: Final = 2**63 - 1  # of a time in nanoseconds: 292 years
 CHUNK: Final = 8192  # events: some 1 MB of text, so that a long trace is never in memory as text
 
 
+#: The optional key of an event in which a connection is accepted: what its answers go by.
+ACCEPTED: Final = "accepts"
+
+
 class Events(Sequence[Event]):
     """A growing sequence of events, kept as columns.
 
@@ -247,7 +251,8 @@ class Events(Sequence[Event]):
 
     def renamed(self, names: Mapping[str, str]) -> Events:
         """The events with other names for their targets, to be read only: all columns but the table
-        of shapes are those of this one. ``names``: as far as they are others."""
+        of shapes are those of this one, and what is ``ACCEPTED``. ``names``: as far as they are
+        others."""
         new = Events()
         for name in self.__slots__:
             setattr(new, name, getattr(self, name))
@@ -257,6 +262,11 @@ class Events(Sequence[Event]):
             else shape._replace(target=names.get(shape.target, shape.target))
             for shape in self.table
         ]  # fmt: skip
+        accepted = {seq: one for seq, one in self.extras.items() if one.get(ACCEPTED) in names}
+        if accepted:
+            new.extras = dict(self.extras)
+            for seq, one in accepted.items():
+                new.extras[seq] = {**one, ACCEPTED: names[one[ACCEPTED]]}
         return new
 
     def __repr__(self) -> str:

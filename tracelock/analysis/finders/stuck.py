@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from tracelock.analysis.derived.ending import FINAL, Pending, last_words, pending
 from tracelock.analysis.derived.facts import Facts
+from tracelock.analysis.finders import connections
 from tracelock.analysis.finders.signals import missed
 from tracelock.analysis.findings import ERROR, WARNING, Finding
 from tracelock.ops import ACQUIRE, CHECKPOINT, JOIN
@@ -27,7 +28,15 @@ def stuck(facts: Facts) -> list[Finding]:
         return []
     found: list[Finding] = []
     explained: set[int] = set()
+    talking = connections.with_peers(facts, waits)
+    for circle in _circles(talking):
+        told = [talking[one] for one in circle]
+        if connections.across(told):
+            explained.update(circle)
+            found.append(connections.deadlock(facts, told, final))
     for circle in _circles(waits):
+        if not explained.isdisjoint(circle):
+            continue
         explained.update(circle)
         found.append(_deadlock(facts, [waits[one] for one in circle], final))
     if not final:

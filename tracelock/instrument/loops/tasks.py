@@ -300,7 +300,7 @@ class LoopTasks:
             del gate.ready[number]
             worker.begun = True
             self.run_step(worker)
-        if self.hub.over:
+        if self.hub.over or self.hub.unwinding:  # a callback's is caught by asyncio
             raise ScheduleOver
         if not callbacks:
             if self.done(worker):

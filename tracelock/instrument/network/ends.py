@@ -11,6 +11,7 @@ import errno
 import os
 import socket
 from collections import deque
+from collections.abc import Callable
 from typing import Any, Final, NoReturn, Protocol
 
 from tracelock.objects.streams import CAPACITY
@@ -39,12 +40,17 @@ class Watcher(Protocol):
 
 class Direction:
     """One direction of a connection. ``ends``: where the sender's writes ended, as far as those
-    bytes have not been read. ``ended``: by its sender; ``deaf``: its reader takes nothing any more;
-    ``told``: which the sender has learnt. ``splits``: so many reads were made shorter; ``reader``:
-    who has read last."""
+    bytes have not been read. ``ended``: by its sender; ``over``: which its reader can see;
+    ``deaf``: its reader takes nothing any more; ``told``: which the sender has learnt. ``splits``:
+    so many reads were made shorter; ``reader``: who has read last.
+
+    ``cut``: a partition lies between the two ends. So many bytes, the last ones, are ``hidden``
+    from the reader then, and ``late`` is what the ends are to learn when it is healed.
+    ``gone``: its reader's host has crashed, and runs again."""
 
     __slots__ = (
-        "buffer", "capacity", "deaf", "ended", "ends", "name", "number", "reader", "splits", "told",
+        "buffer", "capacity", "cut", "deaf", "ended", "ends", "gone", "hidden", "late", "name",
+        "number", "over", "reader", "splits", "told",
     )  # fmt: skip
 
     def __init__(self, name: str, capacity: int = CAPACITY) -> None:
@@ -53,7 +59,10 @@ class Direction:
         self.capacity = capacity
         self.buffer = bytearray()
         self.ends: deque[int] = deque()
-        self.ended = self.deaf = self.told = False
+        self.ended = self.over = self.deaf = self.told = self.cut = False
+        self.gone = False
+        self.hidden = 0
+        self.late: list[Callable[[], object]] = []
         self.splits = 0
         self.reader = ""
 
@@ -61,12 +70,26 @@ class Direction:
     def room(self) -> int:
         return self.capacity - len(self.buffer)
 
+    @property
+    def arrived(self) -> int:
+        """How many bytes its reader could have."""
+        return len(self.buffer) - self.hidden
+
     def add(self, data: Any) -> int:
         """Take in what fits of ``data``; how much that was."""
         taken = min(len(data), self.room)
         self.buffer += data[:taken]
         self.ends.append(len(self.buffer))
+        if self.cut:
+            self.hidden += taken
         return taken
+
+    def heal(self) -> None:
+        """The partition is over: all that was sent arrives, in order."""
+        self.cut, self.hidden = False, 0
+        late, self.late = self.late, []
+        for learn in late:
+            learn()
 
     def remove(self, size: int) -> bytes:
         """The first ``size`` bytes."""
@@ -88,8 +111,13 @@ class End:
     ``address``: its own, None as long as it has none; ``other``: that of its peer. ``incoming`` and
     ``outgoing``: of a connection. ``port``: where it listens, or receives datagrams; ``arrived``:
     what has come there. ``error``: what the next operation fails with. ``uses``: operations that
-    wait at it; ``refs``: descriptors that it has.
+    wait at it; ``refs``: descriptors that it has. ``host``: whose it is, "" for this machine;
+    ``connecting``: to where, as long as a partition is in between, and what does so then (None: it
+    is at work).
     """
+
+    host = ""
+    connecting: Any = None
 
     def __init__(self, family: int, kind: int, name: str = "") -> None:
         self.family = family
@@ -144,12 +172,12 @@ class End:
         way = self.incoming
         if way is None:
             fail(errno.ENOTCONN if self.tcp else errno.EINVAL)
-        if way.buffer or not size:
-            size = min(size, len(way.buffer))
+        if way.arrived or not size:
+            size = min(size, way.arrived)
             return bytes(way.buffer[:size]) if peek else way.remove(size)
         if self.error and not (self.tcp and self.done):
             self._raise()
-        if way.ended or self.shut:
+        if way.over or self.shut:
             return b""
         fail(errno.EAGAIN)
 
@@ -162,8 +190,21 @@ class End:
         way = self.outgoing
         if way is not None and not way.ended:
             way.ended = True
-            if self.peer is not None and not self.peer.closed:
-                self.peer.done = True
+            self.tell(way, self._finish)
+
+    def _finish(self) -> None:
+        """The other end learns that nothing more comes."""
+        assert self.outgoing is not None
+        self.outgoing.over = True
+        if self.peer is not None and not self.peer.closed:
+            self.peer.done = True
+
+    def tell(self, way: Direction, learn: Callable[[], object]) -> None:
+        """The other end learns something, at once or when the partition is healed."""
+        if way.cut:
+            way.late.append(learn)
+        else:
+            learn()
 
     def end_reading(self) -> None:
         """Nothing more is read here."""
@@ -177,14 +218,25 @@ class End:
         way, peer = self.incoming, self.peer
         if way is None or peer is None:
             return False
+        if way.cut:
+            self.tell(way, self._go_deaf)
+            return False
         way.deaf = True
         return bool(way.buffer) and not peer.closed
+
+    def _go_deaf(self) -> None:
+        """The other end learns that this one is closed, by a reset if something comes here."""
+        way, peer = self.incoming, self.peer
+        assert way is not None and peer is not None
+        way.deaf = True
+        if way.buffer and not peer.closed:
+            peer.reset()
 
     def reset(self) -> None:
         """The other end has given the connection up."""
         assert self.incoming is not None and self.outgoing is not None
         self.error = errno.EPIPE if self.tcp and self.done else errno.ECONNRESET
-        self.incoming.ended = True
+        self.incoming.ended = self.incoming.over = True
         self.outgoing.deaf = self.outgoing.told = True
 
     # --- what it is ready for ----------------------------------------------------------------
@@ -193,10 +245,12 @@ class End:
         if self.listens or not self.stream:
             return (READABLE if self.arrived else 0) | (0 if self.stream else WRITABLE)
         back, there = self.incoming, self.outgoing
+        if self.connecting is not None:
+            return 0
         if back is None or there is None:
             return READABLE | WRITABLE  # to wait for such a one gives its error
         found = 0
-        if back.buffer or back.ended or self.shut or self.error:
+        if back.arrived or back.over or self.shut or self.error:
             found = READABLE
         if there.room > 0 or there.ended or there.deaf or self.error:
             found |= WRITABLE

@@ -1,81 +1,50 @@
 """What workers do to sockets in memory: each operation is a step at one object.
 
 Sending is a ``put`` and receiving a ``get`` at a direction of a connection; connecting is a ``put``
-and accepting a ``get`` at the address where somebody listens, so are a datagram's coming and going.
-To listen is a ``set`` there, to end it a ``clear``; to end a direction, from either end, is a
-``set``. So two operations depend on each other only at one address, or in one direction.
+and accepting a ``get`` at the address where somebody listens (``connections``), so are a datagram's
+coming and going. To listen is a ``set`` there, to end it a ``clear``; to end a direction, from
+either end, is a ``set``. So two operations depend on each other only at one address, or in one
+direction.
 """
 
 from __future__ import annotations
 
 import errno
-import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, NoReturn
 
-from tracelock.engine.controller import Controller
-from tracelock.errors import ModelMismatch
-from tracelock.instrument.callers import caller, creation_name
-from tracelock.instrument.network.ends import (
-    DATAGRAMS,
-    LONGEST,
-    READABLE,
-    WRITABLE,
-    Direction,
-    End,
-    fail,
-)
+from tracelock.instrument.callers import caller
+from tracelock.instrument.network.connections import receives, used
+from tracelock.instrument.network.crashes import go_down_by_fault, may_crash
+from tracelock.instrument.network.ends import LONGEST, READABLE, WRITABLE, End, fail
 from tracelock.instrument.network.faults import fault
+from tracelock.instrument.network.partitions import may_part, part
+from tracelock.instrument.network.slowness import (
+    DELAY,
+    HALF,
+    SLOW,
+    delay,
+    end_early,
+    may_be_slow,
+    may_end,
+    slow_down,
+)
 from tracelock.instrument.network.splitting import shortened
-from tracelock.instrument.network.table import Network, Port, network_of
+from tracelock.instrument.network.steps import (
+    agree,
+    is_late,
+    number_of,
+    reset_by_unknown,
+    step,
+    tell,
+    timed_out,
+)
+from tracelock.instrument.network.table import network_of
 from tracelock.instrument.worker import Worker
-from tracelock.ops import CLEAR, EMPTY, GET, PUT, READ, SET, Op, Value
+from tracelock.ops import EMPTY, GET, PUT, READ, SET, Op
 
-#: What the names of the two directions of a connection end in, after that of who connected.
-THERE: Final = ".sent"
-BACK: Final = ".answered"
-
-
-def _step(
-    worker: Worker, kind: int, number: int, value: Any = None, wait: float | None = 0.0,
-    at: str = "",
-) -> Value:  # fmt: skip
-    """The step itself. ``wait``: for how long, None for ever, 0 not at all."""
-    op = Op(kind, number, at or caller(worker, 3), value, wait or None, wait is None or wait > 0)
-    return worker.step(op)
-
-
-def _late(worker: Worker) -> bool:
-    """Whether the last step was that time ran out."""
-    controller: Controller = worker.hub.controller
-    return controller.fired
-
-
-def _number(worker: Worker, way: Direction) -> int:
-    if way.number < 0:
-        way.number = network_of(worker.hub).number(way.name, "stream")
-    return way.number
-
-
-def _agree(worker: Worker, way: Direction) -> None:
-    """The model of a direction says what there is, or it is wrong."""
-    model: Any = worker.hub.controller.models[way.number]
-    if not model.ended and model.held != len(way.buffer):
-        raise ModelMismatch(f"{way.name}: {model.held} bytes, and there are {len(way.buffer)}")
-    model.held = len(way.buffer)
-
-
-def _tell(worker: Worker, *ends: End | None) -> None:
-    """These may be ready for something else now."""
-    for end in ends:
-        if end is not None and end.watchers:
-            end.version += 1
-            for watcher in tuple(end.watchers):
-                watcher.changed(worker, end)
-
-
-def timed_out() -> TimeoutError:
-    return TimeoutError("timed out")
+#: What comes of the faults of one direction.
+_OF_ONE_DIRECTION: Final = {DELAY: delay, SLOW: slow_down, HALF: end_early}
 
 
 # --- bytes -----------------------------------------------------------------------------------
@@ -84,18 +53,22 @@ def send(worker: Worker, end: End, data: Any, wait: float | None) -> int:
     way = end.outgoing
     if way is None or not len(data):
         return end.put(data)
-    if fault(worker, "reset"):
-        _reset(worker, end)
+    _faults(worker, end, may_be_slow(end))
+    if way.ended:
+        wait = 0.0
     end.uses += 1
     try:
-        _step(worker, PUT, _number(worker, way), len(data), wait)
-        if _late(worker):
+        step(worker, PUT, number_of(worker, way), len(data), wait)
+        if is_late(worker):
             raise timed_out()
         sent = end.put(data)
     finally:
-        _used(worker, end)
-    _agree(worker, way)
-    _tell(worker, end, end.peer)
+        used(worker, end)
+    agree(worker, way)
+    if way.gone and not way.told:
+        reset_by_unknown(worker, end)
+        return sent
+    tell(worker, end, end.peer)
     return sent
 
 
@@ -106,26 +79,25 @@ def receive(
     way = end.incoming
     if way is None or not size:
         return end.take(size)
-    if fault(worker, "reset"):
-        _reset(worker, end)
-    number = _number(worker, way)
+    _faults(worker, end, may_end(end))
+    number = number_of(worker, way)
     at = caller(worker)
     end.uses += 1
     try:
-        _step(worker, GET, number, size, wait, at)
-        if _late(worker):
+        step(worker, GET, number, size, wait, at)
+        if is_late(worker):
             raise timed_out()
         first = way.ends[0] if way.ends else 0
         data = end.take(size, peek)
         worker.record(len(data))
         if peek:
             worker.hub.controller.models[number].held = len(way.buffer)  # type: ignore[union-attr]
-        _agree(worker, way)
+        agree(worker, way)
         if len(data) > 1 and not peek:
             data = _shortened(worker, end, data, first, at)
     finally:
-        _used(worker, end)
-    _tell(worker, end, end.peer)
+        used(worker, end)
+    tell(worker, end, end.peer)
     return data
 
 
@@ -147,7 +119,10 @@ def look(worker: Worker, end: End, wanted: int) -> int:
         parts.append((end.port.number, READABLE | WRITABLE))
     for way, bit in ((end.incoming, READABLE), (end.outgoing, WRITABLE)):
         if way is not None and wanted & bit:
-            parts.append((_number(worker, way), bit))
+            parts.append((number_of(worker, way), bit))
+    if end.connecting is not None:  # it will be there
+        port = network_of(worker.hub).port(end, end.connecting[0])
+        parts.append((port.number, READABLE | WRITABLE))
     if not parts:
         return end.ready() & wanted
     found = 0
@@ -159,182 +134,35 @@ def look(worker: Worker, end: End, wanted: int) -> int:
     return found
 
 
+def _faults(worker: Worker, end: End, kinds: Iterable[str]) -> None:
+    """What may happen to a connection before something is done at ``end``."""
+    network, other = network_of(worker.hub), end.peer.host if end.peer is not None else None
+    cut = end.outgoing is None or end.outgoing.cut
+    broken = fault(
+        worker, *(() if cut else ("reset",)), *may_part(network, end.host, other),
+        *may_crash(worker, network, end.host), *kinds,
+    )  # fmt: skip
+    if broken in _OF_ONE_DIRECTION:
+        _OF_ONE_DIRECTION[broken](worker, end)
+    elif broken == "crash":
+        go_down_by_fault(worker, network, end.host)
+    elif broken == "partition":
+        part(worker, network, end.host, str(other))
+    elif broken:
+        _reset(worker, end)
+
+
 def _reset(worker: Worker, end: End) -> NoReturn:
     """The connection is reset, and what is on its way is lost. Raises ConnectionResetError."""
     for way, one in ((end.outgoing, end.peer), (end.incoming, end)):
         assert way is not None and one is not None
-        _step(worker, SET, _number(worker, way))
+        step(worker, SET, number_of(worker, way))
         way.remove(len(way.buffer))
         worker.hub.controller.models[way.number].held = 0  # type: ignore[union-attr]
         one.reset()
     end.error = 0
-    _tell(worker, end, end.peer)
+    tell(worker, end, end.peer)
     fail(errno.ECONNRESET)
-
-
-# --- connections -----------------------------------------------------------------------------
-def bind(worker: Worker, end: End, address: Any) -> None:
-    """Give ``end`` this address. Raises what a real socket raises."""
-    network = network_of(worker.hub)
-    if end.address is not None:
-        fail(errno.EINVAL)
-    if end.tcp:
-        host, number = address[0], address[1]
-        if not isinstance(number, int) or not 0 <= number <= 65_535:
-            raise OverflowError("bind(): port must be 0-65535.")
-        end.address = network.whole(end, host, number or network.free_port(end, worker))
-    else:
-        end.address = address
-    port = network.port(end, end.address)
-    try:
-        _take(worker, end, port, None if end.stream else DATAGRAMS)
-    except OSError:
-        end.address = None
-        raise
-
-
-def _take(worker: Worker, end: End, port: Port, limit: int | None) -> None:
-    """``end`` gets this port. ``limit``: so many may arrive there; None: it does not listen yet."""
-    _step(worker, SET, port.number, limit)
-    if port.end not in (None, end):
-        fail(errno.EADDRINUSE)
-    port.end = end
-    end.port = port
-
-
-def listen(worker: Worker, end: End, backlog: int) -> None:
-    """``end`` listens from now on, for up to ``backlog`` connections and one."""
-    network = network_of(worker.hub)
-    network.own_address(end, worker)
-    _take(worker, end, network.port(end, end.address), max(0, backlog) + 1)
-    end.listens = True
-
-
-def connect(
-    worker: Worker, end: End, address: Any, wait: float | None, outside: Callable[[], None]
-) -> None:
-    """Connect ``end`` with who listens at ``address``; ``outside`` connects it for real, where no
-    worker does. Raises what a real socket raises."""
-    network = network_of(worker.hub)
-    if end.outgoing is not None:
-        fail(errno.EISCONN)
-    if not end.stream:
-        network.own_address(end, worker)
-        end.other = network.whole(end, *address[:2]) if end.tcp else address
-        return
-    broken = fault(worker, "refused", "timed out")
-    if broken:
-        fail(errno.ECONNREFUSED if broken == "refused" else errno.ETIMEDOUT)
-    port = network.port(end, address)
-    # without waiting a connection counts as made although nobody has room for it yet
-    arrived = _step(worker, PUT, port.number, wait=wait)
-    if _late(worker):
-        raise timed_out()
-    listener = port.end
-    if listener is None:
-        outside()
-        return
-    if not arrived:
-        fail(errno.EAGAIN if listener.listens else errno.ECONNREFUSED)
-    network.own_address(end, worker)
-    name = worker.hub.bind(end, end.name)
-    other = End(end.family, socket.SOCK_STREAM, name)
-    end.join(other, Direction(f"{name}{THERE}"), Direction(f"{name}{BACK}"))
-    other.address = listener.address
-    if end.tcp:
-        other.address = network.whole(end, *address[:2])
-    end.other, other.other = other.address, end.address
-    listener.arrived.append(other)
-    _tell(worker, listener, end)
-
-
-def accept(worker: Worker, end: End, wait: float | None) -> End:
-    """The end of the next connection. Raises what a real socket raises."""
-    if not end.listens or end.port is None:
-        fail(errno.EINVAL)
-    end.uses += 1
-    try:
-        found = _step(worker, GET, end.port.number, wait=wait)
-        if _late(worker):
-            raise timed_out()
-        if found is EMPTY:
-            fail(errno.EAGAIN if end.listens else errno.EINVAL)
-        worker.record(None)
-        other: End = end.arrived.popleft()
-    finally:
-        _used(worker, end)
-    _tell(worker, end)
-    return other
-
-
-def shut_down(worker: Worker, end: End, how: int) -> None:
-    """``shutdown`` of a socket."""
-    if end.listens:
-        _deafen(worker, end)
-        return
-    if end.outgoing is None or end.incoming is None:
-        fail(errno.ENOTCONN)
-    if how in (socket.SHUT_WR, socket.SHUT_RDWR):
-        _step(worker, SET, _number(worker, end.outgoing))
-        end.end_sending()
-    if how in (socket.SHUT_RD, socket.SHUT_RDWR):
-        _step(worker, SET, _number(worker, end.incoming))
-        end.end_reading()
-    _tell(worker, end, end.peer)
-
-
-def close(worker: Worker, end: End) -> None:
-    """A descriptor of ``end`` is closed. As in reality this ends nothing as long as another one
-    stands for it, or somebody waits at it."""
-    end.refs -= 1
-    if not end.refs and not end.uses:
-        _leave(worker, end)
-
-
-def _used(worker: Worker, end: End) -> None:
-    end.uses -= 1
-    if not end.refs and not end.uses and not end.closed and worker.running:
-        _leave(worker, end)
-
-
-def _leave(worker: Worker, end: End) -> None:
-    if end.closed:
-        return
-    if end.port is not None and end.port.end is end:
-        _deafen(worker, end)
-        return
-    if end.incoming is None or end.outgoing is None:
-        end.closed = True
-        return
-    _step(worker, SET, _number(worker, end.incoming))
-    resets = end.leave()
-    peer = end.peer
-    assert peer is not None
-    if resets:
-        peer.reset()
-    _step(worker, SET, _number(worker, end.outgoing))
-    end.end_sending()
-    _tell(worker, peer)
-
-
-def _deafen(worker: Worker, end: End) -> None:
-    """Nobody listens here any more: connections that nobody has accepted are reset."""
-    port = end.port
-    _step(worker, CLEAR, port.number)
-    end.listens = False
-    if port.end is end:
-        port.end = None
-    left, end.arrived = list(end.arrived), type(end.arrived)()
-    for other in left if end.stream else ():
-        peer = other.peer
-        _step(worker, SET, _number(worker, other.incoming))
-        other.leave()
-        if peer is not None and not peer.closed:
-            peer.reset()
-        _step(worker, SET, _number(worker, other.outgoing))
-        other.end_sending()
-        _tell(worker, peer)
-    _tell(worker, end)
 
 
 # --- datagrams -------------------------------------------------------------------------------
@@ -345,13 +173,20 @@ def send_to(
     network = network_of(worker.hub)
     if len(data) > LONGEST:
         fail(errno.EMSGSIZE)
-    _receives(worker, end)
+    receives(worker, end)
+    there = network.target(end, address[0]) if end.tcp else end.host
+    if there != end.host and there is not None:
+        step(worker, READ, network.hosts.link(end.host, there))
+        if network.hosts.apart(end.host, there):
+            return len(data)  # it is lost
     port = network.port(end, address)
     broken = fault(worker, "lost", "doubled", "reordered")
     if broken == "lost":
         return len(data)
-    arrived = _step(worker, PUT, port.number)
+    arrived = step(worker, PUT, port.number)
     receiver = port.end
+    if receiver is None and (end.host or port.host):
+        return len(data)
     if receiver is None:
         return outside()
     if arrived:
@@ -361,7 +196,7 @@ def send_to(
         else:
             receiver.arrived.extend([datagram] * (2 if broken == "doubled" else 1))
         worker.hub.controller.models[port.number].arrived = len(receiver.arrived)  # type: ignore
-        _tell(worker, receiver)
+        tell(worker, receiver)
     return len(data)
 
 
@@ -369,44 +204,17 @@ def receive_from(
     worker: Worker, end: End, size: int, wait: float | None, peek: bool = False
 ) -> tuple[bytes, Any]:  # fmt: skip
     """The next datagram, cut to ``size``, and who has sent it."""
-    _receives(worker, end)
+    receives(worker, end)
     end.uses += 1
     try:
-        found = _step(worker, READ if peek else GET, end.port.number, wait=wait)
-        if _late(worker):
+        found = step(worker, READ if peek else GET, end.port.number, wait=wait)
+        if is_late(worker):
             raise timed_out()
         if found is EMPTY or not end.arrived:
             fail(errno.EAGAIN)
         data, sender = end.arrived[0] if peek else end.arrived.popleft()
         worker.record(len(data))
     finally:
-        _used(worker, end)
-    _tell(worker, end)
+        used(worker, end)
+    tell(worker, end)
     return data[:size], sender
-
-
-def _receives(worker: Worker, end: End) -> None:
-    """A socket of datagrams has an address from its first use on."""
-    if end.port is None:
-        network = network_of(worker.hub)
-        network.own_address(end, worker)
-        if end.tcp:
-            _take(worker, end, network.port(end, end.address), DATAGRAMS)
-
-
-# --- new ones --------------------------------------------------------------------------------
-def new_end(worker: Worker, family: int, kind: int) -> End:
-    """The end of a socket that a worker makes."""
-    return End(family, kind, creation_name("connection", worker))
-
-
-def pair_of(worker: Worker, family: int, kind: int) -> tuple[End, End]:
-    """Two ends that are connected with each other."""
-    one, other = new_end(worker, family, kind), End(family, kind)
-    name = worker.hub.bind(one, one.name)
-    one.join(other, Direction(f"{name}{THERE}"), Direction(f"{name}{BACK}"))
-    one.address = other.address = one.other = other.other = ""
-    return one, other
-
-
-__all__ = ["Network", "accept", "bind", "close", "connect", "listen", "look", "new_end", "pair_of"]

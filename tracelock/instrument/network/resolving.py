@@ -6,9 +6,9 @@ import socket
 from typing import Any, Final
 
 from tracelock.instrument.network.faults import fault
-from tracelock.instrument.network.table import NAMES, used_outside
+from tracelock.instrument.network.table import NAMES, Network, network_of, used_outside
 from tracelock.instrument.patching import SEEN, patch
-from tracelock.instrument.worker import Uncontrolled, Worker
+from tracelock.instrument.worker import Uncontrolled, Worker, here
 
 _PROTOCOLS: Final = {
     int(socket.SOCK_STREAM): int(socket.IPPROTO_TCP),
@@ -28,7 +28,16 @@ def known(host: Any) -> str | None:
         return "127.0.0.1"
     if host == "" or _numeric(host):
         return str(host)
-    return None
+    return _of_host(str(host))
+
+
+def _of_host(name: str) -> str | None:
+    """The address of a host of the run, see ``tracelock.host``."""
+    worker = here()
+    if worker is None or worker.elsewhere:
+        return None
+    network: Network = network_of(worker.hub)
+    return network.hosts.ask(name)
 
 
 def _numeric(host: str) -> bool:
@@ -61,7 +70,7 @@ def answer(
     if not found:
         passive = flags & socket.AI_PASSIVE
         found = ("::" if passive else "::1") if six else "0.0.0.0" if passive else "127.0.0.1"
-    elif not six and family == socket.AF_INET6 and not _numeric(str(host)):
+    elif found == "127.0.0.1" and family == socket.AF_INET6 and not _numeric(str(host)):
         found, six = "::1", True
     own = socket.AF_INET6 if six else socket.AF_INET
     if family not in (0, own):
@@ -113,4 +122,9 @@ def _by_name(name: str, give: Any) -> None:
 
 
 _by_name("gethostbyname", lambda address: address)
-_by_name("gethostbyaddr", lambda address: ("localhost", [], [address]))
+_by_name("gethostbyaddr", lambda address: (_name_at(address), [], [address]))
+
+
+def _name_at(address: str) -> str:
+    worker = here()
+    return (worker and network_of(worker.hub).hosts.at(address)) or "localhost"

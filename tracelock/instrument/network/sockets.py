@@ -16,8 +16,9 @@ from collections.abc import Callable
 from functools import update_wrapper
 from typing import Any, Final
 
-from tracelock.instrument.network import operations
+from tracelock.instrument.network import connections, operations
 from tracelock.instrument.network.ends import End, fail
+from tracelock.instrument.network.steps import timed_out
 from tracelock.instrument.network.table import (
     FAMILIES,
     KINDS,
@@ -108,7 +109,7 @@ def _created(
         return
     kind = int(self.type)
     if int(self.family) in FAMILIES and kind in KINDS:
-        network_of(worker.hub).ends[_fileno(self)] = operations.new_end(
+        network_of(worker.hub).ends[_fileno(self)] = connections.new_end(
             worker, int(self.family), kind
         )
 
@@ -133,7 +134,7 @@ def _real_close(worker: Worker, end: End, self: Any, *args: Any) -> None:
     if ends.get(_fileno(self)) is end:
         del ends[_fileno(self)]
     try:
-        operations.close(worker, end)
+        connections.close(worker, end)
     finally:
         _REAL.close(self)
 
@@ -161,7 +162,7 @@ def socketpair(
         used_outside(worker, "socket", asks)
     if worker.elsewhere or asks in _BY_DESCRIPTOR or kind != int(socket.SOCK_STREAM):
         return one, other
-    ends = operations.pair_of(worker, int(one.family), kind)
+    ends = connections.pair_of(worker, int(one.family), kind)
     for sock, end in zip((one, other), ends, strict=True):
         network_of(worker.hub).ends[_fileno(sock)] = end
     return one, other
@@ -174,11 +175,13 @@ def bind(worker: Worker, end: End, self: Any, address: Any) -> None:
         with Uncontrolled(worker):
             _REAL.bind(self, address)  # which makes the file
     elif not network_of(worker.hub).local(end, _host(address)):
+        if network_of(worker.hub).served(end, _host(address)):
+            fail(errno.EADDRNOTAVAIL)  # another host has it
         with Uncontrolled(worker):
             _REAL.bind(self, address)  # raises, as no interface has it; or is outside
         _leave(worker, self)
         return
-    operations.bind(worker, end, address)
+    connections.bind(worker, end, address)
 
 
 def _host(address: Any) -> str:
@@ -195,12 +198,12 @@ def _leave(worker: Worker, sock: Any) -> None:
 
 @_method("listen")
 def listen(worker: Worker, end: End, self: Any, backlog: int = 128) -> None:
-    operations.listen(worker, end, backlog)
+    connections.listen(worker, end, backlog)
 
 
 @_method("accept")
 def accept(worker: Worker, end: End, self: Any) -> tuple[Any, Any]:
-    other = operations.accept(worker, end, _wait(self))
+    other = connections.accept(worker, end, _wait(self))
     made = _adopt(worker, self, other)
     if socket.getdefaulttimeout() is None and self.gettimeout():
         made.setblocking(True)
@@ -248,20 +251,20 @@ def connect_ex(worker: Worker, end: End, self: Any, address: Any) -> int:
 
 
 def _connect(worker: Worker, end: End, self: Any, address: Any, real: Any) -> Any:
-    if end.tcp and not network_of(worker.hub).local(end, _host(address)):
+    if end.tcp and not network_of(worker.hub).served(end, _host(address)):
         return _outside(worker, self, end, address, real)
     found: list[Any] = [None]
 
     def outside() -> None:
         found[0] = _outside(worker, self, end, address, real)
 
-    operations.connect(worker, end, address, _wait(self), outside)
+    connections.connect(worker, end, address, _wait(self), outside)
     return found[0]
 
 
 @_method("shutdown")
 def shutdown(worker: Worker, end: End, self: Any, how: int) -> None:
-    operations.shut_down(worker, end, how)
+    connections.shut_down(worker, end, how)
 
 
 # --- receiving -------------------------------------------------------------------------------
@@ -360,7 +363,7 @@ def sendall(worker: Worker, end: End, self: Any, data: Any, flags: int = 0) -> N
         if until is not None and wait:
             wait = until - controller.now
             if wait <= 0:
-                raise operations.timed_out()
+                raise timed_out()
 
 
 @_method("sendto")
@@ -380,7 +383,7 @@ def _send_to(worker: Worker, end: End, sock: Any, data: Any, address: Any) -> in
         )
         return len(data)
 
-    if end.tcp and not network_of(worker.hub).local(end, _host(address)):
+    if end.tcp and not network_of(worker.hub).served(end, _host(address)):
         return outside()
     return operations.send_to(worker, end, _bytes(data), address, outside)
 

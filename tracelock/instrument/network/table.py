@@ -13,9 +13,12 @@ from typing import Any, Final
 from tracelock.errors import LimitReached
 from tracelock.instrument.account.known import trusted
 from tracelock.instrument.hub import Hub
-from tracelock.instrument.network.ends import UNIX, End, fail
+from tracelock.instrument.network.background import Background
+from tracelock.instrument.network.ends import UNIX, Direction, End, fail
+from tracelock.instrument.network.hosts import Hosts
+from tracelock.instrument.network.membership import NetworkHost, makes, moves
 from tracelock.instrument.wings import Wing
-from tracelock.instrument.worker import Worker
+from tracelock.instrument.worker import Worker, here
 from tracelock.ops import GET, JOIN, ObjectSpec
 
 _fileno: Final[Any] = _socket.socket.fileno
@@ -33,20 +36,34 @@ NAMES: Final = frozenset({"localhost", "localhost.localdomain", "ip6-localhost"}
 
 
 class Port:
-    """An address at which one end can listen. ``number``: as an object of the schedule."""
+    """An address, of ``host``, at which one end can listen. ``number``: as an object."""
 
-    __slots__ = ("end", "name", "number", "numbered")
+    __slots__ = ("end", "host", "name", "number", "numbered")
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, host: str) -> None:
         self.name = name
+        self.host = host
         self.end: End | None = None
         self.number = -1
         self.numbered = False
 
 
+class Crossing:
+    """A connection that ``end`` makes with a host called ``there``, from its first packet on, and
+    its two ``ways``. One that has ended counts, since it may have been there at another order."""
+
+    __slots__ = ("end", "there", "ways")
+
+    def __init__(self, end: End, there: str, ways: tuple[Direction, Direction]) -> None:
+        self.end, self.there, self.ways = end, there, ways
+
+
 class Network(Wing):
-    """``ends``: by file descriptor, which is what a socket is called. ``ports``: by kind, family
-    and number, or path; all addresses of this machine are one host."""
+    """``ends``: by file descriptor, which is what a socket is called. ``ports``: by kind, family,
+    host, and number or path; all addresses of one host are one. ``crossing``: the
+    connections between hosts, those that have ended too; ``waiting_for``: ends that are to connect
+    with a host when a partition is healed; ``silent``: by host that has crashed those that were
+    connected with it and do not know."""
 
     key = "network"
 
@@ -57,7 +74,12 @@ class Network(Wing):
         self.faults = 0  # that this schedule has had
         #: By worker the ends that it waits for, where these are several.
         self.waiting: dict[int, Collection[End]] = {}
-        self.ports: dict[tuple[str, int, Any], Port] = {}
+        self.ports: dict[tuple[str, int, str, Any], Port] = {}
+        self.hosts = Hosts(self)
+        self.crossing: list[Crossing] = []
+        self.waiting_for: list[tuple[End, str]] = []
+        self.silent: dict[str, list[End]] = {}
+        self.background = Background(self)
 
     def keeps(self, sock: Any) -> bool:
         """Whether this socket is in memory."""
@@ -100,14 +122,17 @@ class Network(Wing):
     def port(self, end: End, address: Any) -> Port:
         """The port of this address, for what kind of socket ``end`` is."""
         where = _path(address) if not end.tcp else int(address[1])
-        key = "tcp" if end.stream else "udp", end.family, where
+        host = (self.target(end, address[0]) or "") if end.tcp else end.host
+        key = "tcp" if end.stream else "udp", end.family, host, where
         port = self.ports.get(key)
         if port is None:
             if not end.tcp:
                 name = f"unix socket {os.path.basename(str(where)) or where!r}"
+                name += f" of {host}" if host else ""
             else:
-                name = f"{key[0]}{6 * (end.family == socket.AF_INET6) or ''} port {where}"
-            port = self.ports[key] = Port(self.hub.bind(end, name))
+                told = f"{host}:{where}" if host else where
+                name = f"{key[0]}{6 * (end.family == socket.AF_INET6) or ''} port {told}"
+            port = self.ports[key] = Port(self.hub.bind(end, name), host)
         if not port.numbered:
             port.number = self.number(port.name, "address")
             port.numbered = True
@@ -120,38 +145,55 @@ class Network(Wing):
         start = zlib.crc32(f"{worker.label}:{count}".encode()) % PORTS
         for k in range(PORTS):
             number = FIRST_PORT + (start + k) % PORTS
-            known = self.ports.get(("tcp" if end.stream else "udp", end.family, number))
+            kind = "tcp" if end.stream else "udp"
+            known = self.ports.get((kind, end.family, end.host, number))
             if known is None or known.end is None:
                 return number
         fail(errno.EADDRINUSE)
 
     # --- addresses ---------------------------------------------------------------------------
+    def target(self, end: End, host: str) -> str | None:
+        """Which host of the run has the address, or name, ``host`` for ``end``: "" for this
+        machine, to which all workers belong that are on no host. None where none has."""
+        if host in ("", *_EVERYWHERE.values()) or loops_back(host) or host == _hostname():
+            return end.host
+        return self.hosts.at(host) if self.hosts else None
+
     def local(self, end: End, host: str) -> bool:
-        """Whether ``host`` is this machine, to which all workers belong."""
-        if not end.tcp:
-            return True
-        if host in ("", *_EVERYWHERE.values(), "::1") or host.startswith("127."):
-            return True
-        return host.lower() in NAMES or host == _hostname()
+        """Whether ``host`` is the one that ``end`` is on."""
+        return not end.tcp or self.target(end, host) == end.host
+
+    def served(self, end: End, host: str) -> bool:
+        """Whether workers may be there: ``host`` is one of the run."""
+        return not end.tcp or self.target(end, host) is not None
 
     def whole(self, end: End, host: str, port: int) -> Any:
         """An address as ``getsockname`` gives it."""
         if not end.tcp:
             return ""
+        if self.hosts and host in self.hosts:
+            host = self.hosts.address(host)
         if host.lower() in NAMES or host == _hostname():
             host = _LOOPBACK[end.family]  # type: ignore[index]
         if not host:
             host = _EVERYWHERE[end.family]  # type: ignore[index]
         return (host, port) if end.family == socket.AF_INET else (host, port, 0, 0)
 
-    def own_address(self, end: End, worker: Worker) -> None:
-        """Give ``end`` an address where it has none, as sending and connecting do."""
+    def own_address(self, end: End, worker: Worker, to: str = "") -> None:
+        """Give ``end`` an address where it has none, as sending and connecting (``to``) do."""
         if end.address is None:
             if end.tcp:
-                host = _LOOPBACK[end.family]  # type: ignore[index]
+                named = end.host and end.family == socket.AF_INET and not loops_back(to)
+                host = self.hosts.address(end.host) if named else _LOOPBACK[end.family]  # type: ignore[index]
                 end.address = self.whole(end, host, self.free_port(end, worker))
             else:
                 end.address = ""
+
+
+def loops_back(host: str) -> bool:
+    """Whether an address, or a name, is that of the very machine that asks, as RFC 1122, 3.2.1.3
+    and RFC 4291, 2.5.3 have it."""
+    return host.startswith("127.") or host == "::1" or host.lower() in NAMES
 
 
 #: What a loop does with the sockets that wake itself up, and where it does.
@@ -176,7 +218,7 @@ def refuse_elsewhere(worker: Worker, descriptor: int, address: Any) -> None:
         return
     told = address[0] if address else None
     number = told[1] if isinstance(told, tuple) and len(told) > 1 else told
-    served = any(key[2] == number and port.end is not None for key, port in network.ports.items())
+    served = any(key[3] == number and port.end is not None for key, port in network.ports.items())
     if descriptor in network.ends or (address and served):
         raise LimitReached(
             "a socket between processes of one run is not under control: have both ends in threads "
@@ -195,3 +237,23 @@ def _path(address: Any) -> Any:
 def network_of(hub: Hub) -> Network:
     """The network of the current schedule."""
     return hub.wing(Network)
+
+
+def _make(host: NetworkHost) -> bool:
+    worker = here()
+    if worker is None or worker.importing or worker.elsewhere:
+        return False
+    network_of(worker.hub).hosts.make(worker, host)
+    return True
+
+
+def _move(name: str) -> bool:
+    worker = here()
+    if worker is None or worker.importing or worker.elsewhere:
+        return False
+    network_of(worker.hub).hosts.members[worker.number] = name
+    return True
+
+
+makes.append(_make)
+moves.append(_move)

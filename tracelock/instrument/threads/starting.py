@@ -9,6 +9,7 @@ from typing import Any, Final
 from tracelock.errors import TracelockError
 from tracelock.instrument.callers import call_text, called, caller
 from tracelock.instrument.hub import Hub, ScheduleOver, contexts, get_ident
+from tracelock.instrument.network.membership import on_host
 from tracelock.instrument.patching import CONTROLLED, patch, replace
 from tracelock.instrument.primitives import refuse, too_long
 from tracelock.instrument.threads import lives
@@ -20,6 +21,8 @@ from tracelock.ops import JOIN, SPAWN, Op
 _real_join: Final = threading.Thread.join
 #: Modules whose threads wait for more work after each job.
 _POOLS: Final = frozenset({"concurrent.futures.thread", "trio._core._thread_cache"})
+#: Of these the one whose threads work for everybody.
+_SHARED: Final = "trio._core._thread_cache"
 
 
 @patch("threading.Thread.__init__")
@@ -40,7 +43,8 @@ def thread_start(worker: Worker, real: Any, self: Any) -> None:
         hub.controller.lingering.add(number)
     place = caller(worker)
     worker.do(Op(SPAWN, number, place))
-    run, own = self.run, vars(self).get("run")
+    shared = getattr(getattr(self, "_target", None), "__module__", "") == _SHARED
+    run, own = self.run if shared else on_host(self.run), vars(self).get("run")
     child = worker.thread_of(number, self)
     child.daemon = self.daemon or _idles(self)
     self._tracelock = (hub.schedule, child)
@@ -128,8 +132,9 @@ def thread_join(self: Any, timeout: float | None = None) -> None:
         if endless:
             refuse()
     else:
-        with Uncontrolled(worker):
-            _real_join(self, GRACE)
+        if child.number not in worker.hub.controller.gone:
+            with Uncontrolled(worker):
+                _real_join(self, GRACE)
 
 
 replace("threading.Thread.join", thread_join, CONTROLLED)

@@ -1,0 +1,66 @@
+"""What each operation of a socket in memory is made of: its step, and who is told of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tracelock.engine.controller import Controller
+from tracelock.errors import ModelMismatch
+from tracelock.instrument.callers import caller
+from tracelock.instrument.network.ends import Direction, End
+from tracelock.instrument.network.table import network_of
+from tracelock.instrument.worker import Worker
+from tracelock.objects.streams import SHUT
+from tracelock.ops import SET, Op, Value
+
+
+def step(
+    worker: Worker, kind: int, number: int, value: Any = None, wait: float | None = 0.0,
+    at: str = "",
+) -> Value:  # fmt: skip
+    """The step itself. ``wait``: for how long, None for ever, 0 not at all."""
+    op = Op(kind, number, at or caller(worker, 3), value, wait or None, wait is None or wait > 0)
+    return worker.step(op)
+
+
+def is_late(worker: Worker) -> bool:
+    """Whether the last step was that time ran out."""
+    controller: Controller = worker.hub.controller
+    return controller.fired
+
+
+def number_of(worker: Worker, way: Direction) -> int:
+    if way.number < 0:
+        way.number = network_of(worker.hub).number(way.name, "stream")
+    return way.number
+
+
+def agree(worker: Worker, way: Direction) -> None:
+    """The model of a direction says what there is, or it is wrong."""
+    model: Any = worker.hub.controller.models[way.number]
+    if not model.ended and model.held != len(way.buffer):
+        raise ModelMismatch(f"{way.name}: {model.held} bytes, and there are {len(way.buffer)}")
+    model.held, model.hidden = len(way.buffer), way.hidden
+
+
+def tell(worker: Worker, *ends: End | None) -> None:
+    """These may be ready for something else now."""
+    for end in ends:
+        if end is not None and end.watchers:
+            end.version += 1
+            for watcher in tuple(end.watchers):
+                watcher.changed(worker, end)
+
+
+def reset_by_unknown(worker: Worker, end: End) -> None:
+    """What ``end`` has sent is answered by a reset, since its connection is not known there."""
+    for way in (end.incoming, end.outgoing):
+        assert way is not None
+        step(worker, SET, number_of(worker, way), SHUT)
+    if not end.closed:
+        end.reset()
+    tell(worker, end)
+
+
+def timed_out() -> TimeoutError:
+    return TimeoutError("timed out")
