@@ -70,13 +70,14 @@ def explore_command(options: argparse.Namespace, out: Output) -> int:
     find_modules(options)
     target = target_for(scenario, allow_call=options.allow_call)
     given = options.cancellations, options.cancellable, options.instrument
-    if options.gc or any(one is not None for one in given):
+    if options.gc or options.crash_consistency or any(one is not None for one in given):
         require(target, Capability.INJECTIONS)
         from tracelock.session.code import PythonCode
 
         code = PythonCode(
             instrument=options.instrument, cancellations=options.cancellations,
             gc=options.gc or None, cancellable=options.cancellable,
+            crash_consistency=options.crash_consistency or None,
         )  # fmt: skip
         target = target_for(scenario, code, allow_call=options.allow_call)
     if options.forecast:

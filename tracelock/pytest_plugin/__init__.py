@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _MARKER: Final = (
     "tracelock(schedules, seconds, strategy, seed, clock, cancellations, cancellable, gc, "
-    "faults, network, instrument, backend, expected_errors): run the test under tracelock's "
+    "faults, network, crash_consistency, instrument, backend, expected_errors): run the test under tracelock's "
     "control, in many schedules of its threads or tasks"
 )
 _AUDIT: Final = (

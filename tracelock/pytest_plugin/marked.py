@@ -98,7 +98,7 @@ class _Marked:
         options: dict[str, Any] = {}
         for mark in item.iter_markers("tracelock"):  # the closest first
             options = {**mark.kwargs, **options}
-        self.injects = any(options.get(one) for one in ("cancellations", "gc", "faults"))
+        self.injects = any(options.get(one) for one in ("cancellations", "gc", "faults", "crash_consistency"))
         search: dict[str, Any] = {name: options[name] for name in _SEARCH if name in options}
         if search.get("backend") is None:
             search["backend"] = self.program.backend()

@@ -42,7 +42,7 @@ def is_ordinary(program: ItemProgram, options: dict[str, Any], explored: Explore
         return False
     if program.isolated or type(item).__name__ == "TestCaseFunction":
         return False  # unittest keeps what its tests raise to itself
-    injects = any(options.get(one) for one in ("cancellations", "gc", "faults"))
+    injects = any(options.get(one) for one in ("cancellations", "gc", "faults", "crash_consistency"))
     if injects or not whole(trace):
         return False
     plan = Plan(

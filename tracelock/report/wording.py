@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from tracelock.trace import MISSING, Blocked, Event, Verdict, story
+from tracelock.trace.crashes import crash_of
 
 LONGEST_VALUE: Final = 60  # characters of one value
 
@@ -136,6 +137,21 @@ def chosen(event: Event) -> str:
     else:
         among = shown(among)
     return f"{taken} (of {among})"
+
+
+def crashed(event: Event) -> str:
+    """What a crash of the machine has left."""
+    told = crash_of(event.extra.get("chosen"))
+    if told is None or not told.lost:
+        return "the machine crashes, and nothing is lost"
+    text = f"the machine crashes: lost {'are' if len(told.lost) > 1 else 'is'} {_list(told.lost)}"
+    if told.durable:
+        text += f"; durable {'are' if len(told.durable) > 1 else 'is'} {_list(told.durable)}"
+    return clean(text)
+
+
+def _list(texts: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(texts[:-1]), texts[-1])))
 
 
 #: What follows the operation and its target; of other operations the value, if there is one.

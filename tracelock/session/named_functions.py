@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from tracelock.backends.calls import check_calls, find_call
 from tracelock.errors import Problem, ScenarioError, TraceError
+from tracelock.instrument.crashes.rules import CrashRules
 from tracelock.instrument.network.rules import NetworkRules
 from tracelock.instrument.program import PythonProgram, by_name
 from tracelock.session.backends import check_supported
@@ -41,6 +42,7 @@ def program_of(scenario: Scenario, *, allow_call: bool, given: PythonCode) -> Py
     found = _Importer(scenario)
     setup = found.function("python.setup", python.setup)
     check = found.function("python.check", python.check)
+    recover = found.function("python.recover", python.recover)
     expected = [
         found.error(f"python.expected_errors[{place}]", name)
         for place, name in enumerate(python.expected_errors or ())
@@ -63,6 +65,10 @@ def program_of(scenario: Scenario, *, allow_call: bool, given: PythonCode) -> Py
         [one for one in invariants if one is not None],
         network=given.rules() if given.faults or given.network else
         NetworkRules.of_table(python.network),
+        crash_consistency=given.crash_rules() if given.crash_consistency else
+        CrashRules.of_table(python.crash_consistency) if isinstance(python.crash_consistency, dict)
+        else python.crash_consistency,
+        recover=recover,
     )  # fmt: skip
     return code.program(scenario.name, document=scenario.to_data(), names=names)
 
