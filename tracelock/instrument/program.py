@@ -11,8 +11,8 @@ from typing import Any, ClassVar, Final
 
 from tracelock.engine.open import OpenLayout
 from tracelock.errors import StepFailure, UsageError
-from tracelock.instrument.loops.aim import Aim, chosen_of
 from tracelock.instrument.crashes.rules import CrashRules
+from tracelock.instrument.loops.aim import Aim, chosen_of
 from tracelock.instrument.network.rules import NetworkRules
 from tracelock.instrument.rewrite.sites import all_loaded
 from tracelock.ops import ACQUIRE, CHECKPOINT, Value
@@ -111,8 +111,8 @@ class PythonProgram:
     that it was made from; ``names``: of the workers, else those of the functions. ``listens``:
     what a loop logs is the program's own business: it looks at the log. ``invariants``:
     what has to hold between steps, called as ``check`` is; ``watched`` gives the names of variables
-    that it was seen to read. ``network``: what sockets between workers may do. ``crashes``: whether all may end by a crash of
-    the machine; ``recover`` is then called in the place of ``check``.
+    that it was seen to read. ``network``: what sockets between workers may do. ``crashes``: whether
+    all may end by a crash of the machine; ``recover`` is then called in the place of ``check``.
     """
 
     workers: Sequence[Work]

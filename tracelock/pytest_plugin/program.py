@@ -26,6 +26,8 @@ PROGRAM: Final = (
     "cancellations", "cancellable", "gc", "faults", "network", "crash_consistency", "instrument",
     "expected_errors",
 )  # fmt: skip
+#: Those of them by which something may come in anywhere.
+INJECTING: Final = ("cancellations", "gc", "faults", "crash_consistency")
 #: How a test may end that neither passes nor fails.
 OTHERWISE: Final = (pytest.skip.Exception, pytest.xfail.Exception, pytest.exit.Exception)
 

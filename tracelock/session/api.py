@@ -185,13 +185,12 @@ def replay(
 ) -> ReplayResult:
     """Execute a trace again, event by event, on its own backend or another one.
 
-    A trace of Python code needs the same ``setup``, ``workers``, ``check``, ``always`` and, where it
-    has a crash, ``recover`` again, or
-    with ``allow_call`` imports them by the names that are in the trace; what was instrumented is in
-    the trace. Every event's worker, op, target and result are compared with the trace; the first
-    that differs ends the replay (``diverged``). Where the code has changed since, ``notes`` says
-    which file, and events are matched by function and access. Raises what ``explore`` raises, and
-    TraceError where the trace does not go with what is given.
+    A trace of Python code needs the same ``setup``, ``workers``, ``check``, ``always`` and
+    ``recover`` again, or with ``allow_call`` imports them by the names that are in the trace; what
+    was instrumented is in the trace. Every event's worker, op, target and result are compared with
+    the trace; the first that differs ends the replay (``diverged``). Where the code has changed
+    since, ``notes`` says which file, and events are matched by function and access. Raises what
+    ``explore`` raises, and TraceError where the trace does not go with what is given.
     """
     from tracelock.session.code import PythonCode
 

@@ -27,9 +27,11 @@ _CURES: Final = (
      "after the rename open the directory of {name} with os.open and call os.fsync on that"),
     (re.compile(r"(?:the new (?:name|directory|link) |the removal of )(?P<name>.+)"),
      "open the directory of {name} with os.open and call os.fsync on that"),
-    (re.compile(r"(?:bytes \d+ to \d+ of )?the \d+ bytes (?:written|copied) to (?P<name>.+) at \d+"),
+    (re.compile(
+        r"(?:bytes \d+ to \d+ of )?the \d+ bytes (?:written|copied) to (?P<name>.+) at \d+"
+     ),
      "call flush and os.fsync on {name}, before a rename or anything else that relies on it"),
-    (re.compile(r"the (?:growth|cut) of (?P<name>.+) to \d+ bytes|the emptying of (?P<empty>.+)"),
+    (re.compile(r"the (?:growth|cut) of (?P<name>.+) to \d+ bytes|the emptying of (?P<more>.+)"),
      "call flush and os.fsync on {name}, before anything that relies on it"),
 )  # fmt: skip
 _EVENT: Final = re.compile(r" \(event \d+\)$")
@@ -75,7 +77,7 @@ def cures(lost: Iterable[str]) -> list[str]:
         for pattern, cure in _CURES:
             match = pattern.fullmatch(text)
             if match is not None:
-                name = match.group("name") or match.groupdict().get("empty") or ""
+                name = match.group("name") or match.groupdict().get("more") or ""
                 found[cure.format(name=name)] = None
                 break
     return list(found)

@@ -44,7 +44,12 @@ def final_checks(
         for function in disk.afterwards:
             yield "the recovery after the crash", name_of(function), function, ()
         if program.recover is not None:
-            yield "the recovery after the crash", name_of(program.recover), program.recover, arguments
+            yield (
+                "the recovery after the crash",
+                name_of(program.recover),
+                program.recover,
+                arguments,
+            )
             return
     if program.check is not None:
         yield "the check", program.outcome.text, program.check, arguments

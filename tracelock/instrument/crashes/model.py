@@ -41,7 +41,7 @@ PIECES: Final = 16
 
 
 @dataclass(slots=True, eq=False)
-class Operation:
+class DiskOperation:
     """One operation of the program, in words: ``text``, for what was made (``the rename of a.tmp
     to a``). ``event``: the number of its event, -1 where it has none. ``file``: the name of the
     file that it writes to."""
@@ -52,17 +52,17 @@ class Operation:
 
 
 @dataclass(slots=True, eq=False)
-class Change:
+class DiskChange:
     """What is durable or lost as a whole: the values of some things, as the volatile disk has
     them after it. ``text``: what it is in words where it is a part of its operation, else ""."""
 
-    operation: Operation
+    operation: DiskOperation
     values: dict[Thing, Any]
     text: str = ""
 
 
 @dataclass(slots=True)
-class Node:
+class DiskNode:
     """A file, a directory, or a symbolic link with its target."""
 
     kind: str
@@ -77,17 +77,17 @@ class DiskModel:
     so long that its blocks were not taken one by one."""
 
     block: int
-    nodes: list[Node] = field(default_factory=list)
+    nodes: list[DiskNode] = field(default_factory=list)
     roots: dict[str, int] = field(default_factory=dict)
     durable: dict[Thing, Any] = field(default_factory=dict)
     volatile: dict[Thing, Any] = field(default_factory=dict)
-    pending: list[Change] = field(default_factory=list)
+    pending: list[DiskChange] = field(default_factory=list)
     grouped: bool = False
 
     # --- nodes that are there ------------------------------------------------------------------
     def node(self, kind: str, target: str = "") -> int:
         """A new node, which no directory has yet."""
-        self.nodes.append(Node(kind, target))
+        self.nodes.append(DiskNode(kind, target))
         return len(self.nodes) - 1
 
     def known(self, thing: Thing, value: Any) -> None:
@@ -109,12 +109,12 @@ class DiskModel:
         return found
 
     # --- operations ----------------------------------------------------------------------------
-    def change(self, operation: Operation, values: dict[Thing, Any], text: str = "") -> None:
+    def change(self, operation: DiskOperation, values: dict[Thing, Any], text: str = "") -> None:
         """These things get these values, all at once."""
         self.volatile.update(values)
-        self.pending.append(Change(operation, values, text))
+        self.pending.append(DiskChange(operation, values, text))
 
-    def write(self, operation: Operation, node: int, offset: int, data: bytes) -> None:
+    def write(self, operation: DiskOperation, node: int, offset: int, data: bytes) -> None:
         """Bytes are written into a file."""
         block, end = self.block, offset + len(data)
         first, last = offset // block, (end - 1) // block
@@ -136,7 +136,7 @@ class DiskModel:
                 values[("block", node, number)] = bytes(content)
             self.change(operation, values, part)
 
-    def truncate(self, operation: Operation, node: int, size: int) -> None:
+    def truncate(self, operation: DiskOperation, node: int, size: int) -> None:
         """A file gets another size: what is behind it is gone, what is new is zeros."""
         block = self.block
         values: dict[Thing, Any] = {("size", node, 0): size}
@@ -161,7 +161,7 @@ class DiskModel:
 
     def _settle(self, meant: Any) -> None:
         things = {thing for change in self.pending for thing in change.values if meant(thing)}
-        settled: list[Change] = []
+        settled: list[DiskChange] = []
         for change in reversed(self.pending):  # what is before it, of the same things, comes along
             if not things.isdisjoint(change.values):
                 things.update(change.values)
@@ -171,7 +171,7 @@ class DiskModel:
             self.pending.remove(change)
 
     # --- what there is --------------------------------------------------------------------------
-    def after(self, kept: Iterable[Change]) -> dict[Thing, Any]:
+    def after(self, kept: Iterable[DiskChange]) -> dict[Thing, Any]:
         """The values of all things where of the pending changes these are durable."""
         values = self.durable.copy()
         for change in kept:

@@ -9,13 +9,12 @@ states, where 0 has lost nothing.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from tracelock.instrument.crashes.disk import Disk, disk_of
-from tracelock.instrument.crashes.model import Change
-from tracelock.instrument.crashes.recording import Effect
+from tracelock.instrument.crashes.model import DiskChange
+from tracelock.instrument.crashes.recording import DiskEffect
 from tracelock.instrument.crashes.states import CrashState, states_of
 from tracelock.instrument.hub import Hub, Phase, ScheduleOver
 from tracelock.instrument.steps import VariablesStep
@@ -26,7 +25,7 @@ from tracelock.trace.crashes import AT_END, CRASH, DISK, told
 
 
 def change_disk(
-    worker: Worker, at: str, look: Callable[[], Effect | None], call: Callable[[], Any]
+    worker: Worker, at: str, look: Callable[[], DiskEffect | None], call: Callable[[], Any]
 ) -> Any:
     """Make this call, which has the effect on the disk that ``look`` gives; its result. That is
     looked at again when the step has been granted: others may have come in before."""
@@ -89,6 +88,7 @@ def _crash_point(worker: Worker, at: str) -> None:
     if worker.own_thread:
         hub.hand_over(-1)
         worker.wait()
+    hub.phase = Phase.UNWIND  # a task is in the middle of a step of its loop
     raise ScheduleOver
 
 
@@ -130,27 +130,32 @@ def end_all(hub: Hub) -> None:
     hub.over = True
 
 
-def has_crashed(hub: Hub) -> bool:
-    """Whether this schedule has ended by a crash."""
+def run_or_crash(tasks: Any, go_on: Callable[[], None]) -> bool:
+    """Run the tasks of a loop until none can go on; whether they have ended by a crash, after which
+    threads are out of the way too. ``go_on``: raises where this thread was given up meanwhile."""
+    hub = tasks.hub
+    try:
+        tasks.run()
+    except ScheduleOver:  # a crash in the middle of a step of a task ends no more than this
+        if not _crashed(hub):
+            raise
+        tasks.leave()
+    go_on()
+    crash_at_end(hub)
+    if _crashed(hub):
+        hub.unwind()  # threads, whose results the loop is there to take
+        return True
+    return False
+
+
+def _crashed(hub: Hub) -> bool:
     disk = hub.wings.get(Disk.key)
     return disk is not None and disk.crashed is not None
 
 
-@contextlib.contextmanager
-def ended_by_crash(tasks: Any) -> Iterator[None]:
-    """While this is entered, a crash in the middle of a step of a task ends no more than what is
-    run here. ``tasks``: those of the loop."""
-    try:
-        yield
-    except ScheduleOver:
-        if not has_crashed(tasks.hub):
-            raise
-        tasks.leave()
-
-
 def in_words(state: CrashState) -> str:
     """What a crash has left, as the trace tells it."""
-    kept: dict[int, list[Change]] = {}
+    kept: dict[int, list[DiskChange]] = {}
     for change in state.durable:
         kept.setdefault(id(change.operation), []).append(change)
     lost = [
@@ -161,7 +166,7 @@ def in_words(state: CrashState) -> str:
     return told(lost, durable)
 
 
-def _part(change: Change, *, partly: bool) -> str:
+def _part(change: DiskChange, *, partly: bool) -> str:
     operation = change.operation
     by = f" (event {operation.event})" if operation.event >= 0 else ""
     return f"{change.text if partly and change.text else operation.text}{by}"

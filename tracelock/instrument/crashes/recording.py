@@ -1,7 +1,8 @@
 """What each function of ``os`` on files does to the disk of a schedule.
 
 A row of ``RECORDED`` looks at the call before it is made (what is there then, where the file is)
-and gives an :class:`Effect`, which is told when the call has been made. A call that fails has none.
+and gives a :class:`DiskEffect`, which is told when the call has been made. A call that fails has
+none.
 """
 
 from __future__ import annotations
@@ -14,27 +15,27 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from tracelock.instrument.crashes.disk import Disk, OpenNode, named
-from tracelock.instrument.crashes.model import DIRECTORY, FILE, LINK, Operation
+from tracelock.instrument.crashes.model import DIRECTORY, FILE, LINK, DiskOperation
 
 fcntl: Any = None
 with contextlib.suppress(ImportError):  # Windows has none
-    import fcntl
+    pass
 
 _SYNCED: Final = getattr(os, "O_SYNC", 0) | getattr(os, "O_DSYNC", 0)
 
 
 @dataclass(slots=True)
-class Effect:
+class DiskEffect:
     """What a call is about to do: ``text``, for the trace; ``commit`` is called with its result.
     ``syncs``: it makes durable, and changes nothing. ``operation``: what is made, in words."""
 
     text: str
     commit: Callable[[Any], None]
-    operation: Operation | None = None
+    operation: DiskOperation | None = None
     syncs: bool = False
 
 
-class CallRecorder:
+class DiskRecorder:
     """What calls do to one disk. ``label`` gives what a path is called in a trace, ``absolute`` an
     absolute path, from one that may be relative to a descriptor of a directory."""
 
@@ -59,29 +60,29 @@ class CallRecorder:
         up, name = os.path.split(path)
         return os.path.join(os.path.realpath(up), name)
 
-    def effect(self, call: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Effect | None:
+    def effect(self, call: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> DiskEffect | None:
         """What this call of a function of ``os`` is about to do, None where that is nothing."""
         row = RECORDED.get(call)
         return None if row is None else row(self, _Arguments(args, kwargs))
 
     # --- files ---------------------------------------------------------------------------------
-    def opening(self, path: str, creates: bool, empties: bool) -> Effect | None:
+    def opening(self, path: str, creates: bool, empties: bool) -> DiskEffect | None:
         """A file is about to be opened to be written, at a path without links: it may be made, or
         emptied. None where neither happens."""
         node = self.disk.look(path)
         if node is None:
             if not creates:
                 return None
-            made = Operation(f"the new name {self.name(path)}")
+            made = DiskOperation(f"the new name {self.name(path)}")
 
             def create(_: Any) -> None:
                 self.set_entry(made, path, self.model.node(FILE))
 
-            return Effect(f"{self.name(path)} is made", create, made)
+            return DiskEffect(f"{self.name(path)} is made", create, made)
         if not empties or self.model.nodes[node].kind != FILE or not self.model.size(node):
             return None
-        emptied = Operation(f"the emptying of {self.name(path)}")
-        return Effect(
+        emptied = DiskOperation(f"the emptying of {self.name(path)}")
+        return DiskEffect(
             f"{self.name(path)} is emptied",
             lambda _: self.model.truncate(emptied, node, 0), emptied,
         )  # fmt: skip
@@ -103,7 +104,7 @@ class CallRecorder:
             bool(flags & os.O_APPEND),
         )  # fmt: skip
 
-    def writing(self, descriptor: int, data: Any, offset: int | None = None) -> Effect | None:
+    def writing(self, descriptor: int, data: Any, offset: int | None = None) -> DiskEffect | None:
         """Bytes are about to be written, at the place of the descriptor without ``offset``."""
         file = self.disk.descriptors.get(descriptor)
         if file is None or self.model.nodes[file.node].kind != FILE:
@@ -114,7 +115,7 @@ class CallRecorder:
         elif offset is None:
             offset = os.lseek(descriptor, 0, os.SEEK_CUR)
         start, name = offset, self.name(file.path)
-        made = Operation("", file=name)
+        made = DiskOperation("", file=name)
 
         def commit(result: Any) -> None:
             count = len(view) if result is None else int(result)
@@ -127,16 +128,16 @@ class CallRecorder:
 
         if not len(view):
             return None
-        return Effect(f"{len(view)} bytes to {name}", commit, made)
+        return DiskEffect(f"{len(view)} bytes to {name}", commit, made)
 
-    def copying(self, descriptor: int, count: int, offset: int | None = None) -> Effect | None:
+    def copying(self, descriptor: int, count: int, offset: int | None = None) -> DiskEffect | None:
         """The system is about to write bytes that we are not given: they are read afterwards."""
         file = self.disk.descriptors.get(descriptor)
         if file is None or self.model.nodes[file.node].kind != FILE:
             return None
         start = os.lseek(descriptor, 0, os.SEEK_CUR) if offset is None else offset
         name = self.name(file.path)
-        made = Operation("", file=name)
+        made = DiskOperation("", file=name)
 
         def commit(result: Any) -> None:
             if result > 0:
@@ -146,26 +147,30 @@ class CallRecorder:
                     written.seek(start)
                     self.model.write(made, file.node, start, written.read(result))
 
-        return Effect(f"bytes are copied to {name}", commit, made)
+        return DiskEffect(f"bytes are copied to {name}", commit, made)
 
-    def cutting(self, node: int, path: str, size: int) -> Effect:
+    def cutting(self, node: int, path: str, size: int) -> DiskEffect:
         """A file is about to get this size."""
         name = self.name(path)
-        made = Operation(f"the cut of {name} to {size} bytes")
-        return Effect(f"{name} is cut to {size} bytes",
+        made = DiskOperation(f"the cut of {name} to {size} bytes")
+        return DiskEffect(f"{name} is cut to {size} bytes",
                       lambda _: self.model.truncate(made, node, size), made)  # fmt: skip
 
-    def syncing(self, descriptor: int) -> Effect | None:
+    def syncing(self, descriptor: int) -> DiskEffect | None:
         """``fsync`` or ``fdatasync``."""
         file = self.disk.descriptors.get(descriptor)
         if file is None:
             return None
         directory = self.model.nodes[file.node].kind == DIRECTORY
         sync = self.model.sync_directory if directory else self.model.sync_file
-        return Effect(f"{self.name(file.path)} is synced", lambda _: sync(file.node), syncs=True)
+        return DiskEffect(
+            f"{self.name(file.path)} is synced", lambda _: sync(file.node), syncs=True
+        )
 
     # --- directories ---------------------------------------------------------------------------
-    def set_entry(self, made: Operation, path: str, node: int | None, *more: tuple[str, int]) -> None:
+    def set_entry(
+        self, made: DiskOperation, path: str, node: int | None, *more: tuple[str, int | None]
+    ) -> None:
         """An entry of a directory gets another value; ``more``: and others, at the same time."""
         values: dict[Any, Any] = {}
         for one, value in ((path, node), *more):
@@ -173,24 +178,24 @@ class CallRecorder:
             values[("entry", directory, name)] = value
         self.model.change(made, values)
 
-    def adding(self, path: str, kind: str, what: str, target: str = "") -> Effect:
+    def adding(self, path: str, kind: str, what: str, target: str = "") -> DiskEffect:
         """A directory or a link is about to be made."""
         self.disk.look(path)
-        made = Operation(f"the new {what} {self.name(path)}")
-        return Effect(
+        made = DiskOperation(f"the new {what} {self.name(path)}")
+        return DiskEffect(
             f"the {what} {self.name(path)} is made",
             lambda _: self.set_entry(made, path, self.model.node(kind, target)), made,
         )  # fmt: skip
 
-    def removing(self, path: str) -> Effect:
+    def removing(self, path: str) -> DiskEffect:
         """A name is about to be removed."""
         self.disk.look(path)
-        made = Operation(f"the removal of {self.name(path)}")
-        return Effect(
+        made = DiskOperation(f"the removal of {self.name(path)}")
+        return DiskEffect(
             f"{self.name(path)} is removed", lambda _: self.set_entry(made, path, None), made
         )
 
-    def moving(self, source: str, target: str) -> Effect | None:
+    def moving(self, source: str, target: str) -> DiskEffect | None:
         """A name is about to be moved."""
         node = self.disk.look(source)
         if node is None:
@@ -199,22 +204,22 @@ class CallRecorder:
             self.disk.take_in_below(source)
         other = self.disk.look(target)
         text = f"the rename of {self.name(source)} to {self.name(target)}"
-        made = Operation(text)
+        made = DiskOperation(text)
 
         def commit(_: Any) -> None:
             if node != other and source != target:  # two names of one file stay as they are
-                self.set_entry(made, target, node, (source, None))  # type: ignore[arg-type]
+                self.set_entry(made, target, node, (source, None))
 
-        return Effect(text[4:], commit, made)
+        return DiskEffect(text[4:], commit, made)
 
-    def linking(self, source: str, target: str) -> Effect | None:
+    def linking(self, source: str, target: str) -> DiskEffect | None:
         """A file is about to get a second name."""
         node = self.disk.look(source)
         self.disk.look(target)
         if node is None:
             return None
-        made = Operation(f"the new name {self.name(target)}")
-        return Effect(
+        made = DiskOperation(f"the new name {self.name(target)}")
+        return DiskEffect(
             f"{self.name(target)} is made", lambda _: self.set_entry(made, target, node), made
         )
 
@@ -231,56 +236,56 @@ class _Arguments:
     def get(self, place: int, name: str, default: Any = None) -> Any:
         return self.args[place] if len(self.args) > place else self.kwargs.get(name, default)
 
-    def two(self, recorder: CallRecorder) -> tuple[str, str]:
+    def two(self, recorder: DiskRecorder) -> tuple[str, str]:
         return (
             recorder.path(self.get(0, "src"), self.kwargs.get("src_dir_fd")),
             recorder.path(self.get(1, "dst"), self.kwargs.get("dst_dir_fd")),
         )
 
-    def one(self, recorder: CallRecorder) -> str:
+    def one(self, recorder: DiskRecorder) -> str:
         return recorder.path(self.get(0, "path"), self.kwargs.get("dir_fd"))
 
 
-def _mkdir(recorder: CallRecorder, call: _Arguments) -> Effect:
+def _mkdir(recorder: DiskRecorder, call: _Arguments) -> DiskEffect:
     return recorder.adding(call.one(recorder), DIRECTORY, "directory")
 
 
-def _symlink(recorder: CallRecorder, call: _Arguments) -> Effect:
+def _symlink(recorder: DiskRecorder, call: _Arguments) -> DiskEffect:
     path = recorder.path(call.get(1, "dst"), call.kwargs.get("dir_fd"))
     return recorder.adding(path, LINK, "link", os.fsdecode(call.get(0, "src")))
 
 
-def _removed(recorder: CallRecorder, call: _Arguments) -> Effect:
+def _removed(recorder: DiskRecorder, call: _Arguments) -> DiskEffect:
     return recorder.removing(call.one(recorder))
 
 
-def _moved(recorder: CallRecorder, call: _Arguments) -> Effect | None:
+def _moved(recorder: DiskRecorder, call: _Arguments) -> DiskEffect | None:
     return recorder.moving(*call.two(recorder))
 
 
-def _linked(recorder: CallRecorder, call: _Arguments) -> Effect | None:
+def _linked(recorder: DiskRecorder, call: _Arguments) -> DiskEffect | None:
     return recorder.linking(*call.two(recorder))
 
 
-def _write(recorder: CallRecorder, call: _Arguments) -> Effect | None:
+def _write(recorder: DiskRecorder, call: _Arguments) -> DiskEffect | None:
     return recorder.writing(call.get(0, "fd"), call.get(1, "data"))
 
 
-def _pwrite(recorder: CallRecorder, call: _Arguments) -> Effect | None:
+def _pwrite(recorder: DiskRecorder, call: _Arguments) -> DiskEffect | None:
     return recorder.writing(call.get(0, "fd"), call.get(1, "buffer"), call.get(2, "offset"))
 
 
-def _writev(recorder: CallRecorder, call: _Arguments) -> Effect | None:
+def _writev(recorder: DiskRecorder, call: _Arguments) -> DiskEffect | None:
     data = b"".join(bytes(one) for one in call.get(1, "buffers"))
     return recorder.writing(call.get(0, "fd"), data)
 
 
-def _pwritev(recorder: CallRecorder, call: _Arguments) -> Effect | None:
+def _pwritev(recorder: DiskRecorder, call: _Arguments) -> DiskEffect | None:
     data = b"".join(bytes(one) for one in call.get(1, "buffers"))
     return recorder.writing(call.get(0, "fd"), data, call.get(2, "offset"))
 
 
-def _truncate(recorder: CallRecorder, call: _Arguments) -> Effect | None:
+def _truncate(recorder: DiskRecorder, call: _Arguments) -> DiskEffect | None:
     given, size = call.get(0, "path"), call.get(1, "length")
     if isinstance(given, int):
         return _cut(recorder, given, size)
@@ -289,27 +294,25 @@ def _truncate(recorder: CallRecorder, call: _Arguments) -> Effect | None:
     return None if node is None else recorder.cutting(node, path, size)
 
 
-def _ftruncate(recorder: CallRecorder, call: _Arguments) -> Effect | None:
+def _ftruncate(recorder: DiskRecorder, call: _Arguments) -> DiskEffect | None:
     return _cut(recorder, call.get(0, "fd"), call.get(1, "length"))
 
 
-def _cut(recorder: CallRecorder, descriptor: int, size: int) -> Effect | None:
+def _cut(recorder: DiskRecorder, descriptor: int, size: int) -> DiskEffect | None:
     file = recorder.disk.descriptors.get(descriptor)
     return None if file is None else recorder.cutting(file.node, file.path, size)
 
 
-def _sendfile(recorder: CallRecorder, call: _Arguments) -> Effect | None:
+def _sendfile(recorder: DiskRecorder, call: _Arguments) -> DiskEffect | None:
     return recorder.copying(call.get(0, "out_fd"), call.get(3, "count"))
 
 
-def _copy_range(recorder: CallRecorder, call: _Arguments) -> Effect | None:
-    return recorder.copying(
-        call.get(1, "dst"), call.get(2, "count"), call.get(4, "offset_dst")
-    )
+def _copy_range(recorder: DiskRecorder, call: _Arguments) -> DiskEffect | None:
+    return recorder.copying(call.get(1, "dst"), call.get(2, "count"), call.get(4, "offset_dst"))
 
 
 #: Each function of ``os`` that changes what is on the disk.
-RECORDED: Final[dict[str, Callable[[CallRecorder, _Arguments], Effect | None]]] = {
+RECORDED: Final[dict[str, Callable[[DiskRecorder, _Arguments], DiskEffect | None]]] = {
     "mkdir": _mkdir, "symlink": _symlink, "unlink": _removed, "remove": _removed,
     "rmdir": _removed, "rename": _moved, "replace": _moved, "link": _linked,
     "write": _write, "pwrite": _pwrite, "writev": _writev, "pwritev": _pwritev,

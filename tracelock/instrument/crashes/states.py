@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, Final
 
-from tracelock.instrument.crashes.model import Change, DiskModel, Thing
+from tracelock.instrument.crashes.model import DiskChange, DiskModel, Thing
 
 #: Of more sets of lost changes than this not all are looked at.
 SETS: Final = 2048
@@ -19,8 +19,8 @@ class CrashState:
     and those that are ``durable``: the fewest lost that it can be had by."""
 
     values: dict[Thing, Any]
-    lost: list[Change]
-    durable: list[Change]
+    lost: list[DiskChange]
+    durable: list[DiskChange]
 
 
 def states_of(model: DiskModel, most: int) -> tuple[list[CrashState], bool]:
@@ -55,7 +55,7 @@ def states_of(model: DiskModel, most: int) -> tuple[list[CrashState], bool]:
     return states, complete
 
 
-def closed_sets(changes: Sequence[Change]) -> Iterator[frozenset[int]]:
+def closed_sets(changes: Sequence[DiskChange]) -> Iterator[frozenset[int]]:
     """All sets of changes, by their numbers, that may be lost together: with a change those that
     come after it and are of the same thing. Each once."""
     left: list[tuple[int, frozenset[int], frozenset[Thing]]] = [(0, frozenset(), frozenset())]
@@ -75,7 +75,7 @@ def _at_most(sets: Iterator[frozenset[int]], most: int) -> Iterator[frozenset[in
         yield one
 
 
-def _some(changes: Sequence[Change]) -> Iterator[frozenset[int]]:
+def _some(changes: Sequence[DiskChange]) -> Iterator[frozenset[int]]:
     """Sets of which one can tell what they are good for: nothing is lost, all is, what comes after
     some point, one operation or one change or two, all but one."""
     count = len(changes)
@@ -95,7 +95,7 @@ def _some(changes: Sequence[Change]) -> Iterator[frozenset[int]]:
         yield _closed(changes, [*one, *other])
 
 
-def _closed(changes: Sequence[Change], lost: Iterable[int]) -> frozenset[int]:
+def _closed(changes: Sequence[DiskChange], lost: Iterable[int]) -> frozenset[int]:
     """The same with what is lost along with these."""
     gone = set(lost)
     things: set[Thing] = set()
@@ -106,7 +106,7 @@ def _closed(changes: Sequence[Change], lost: Iterable[int]) -> frozenset[int]:
     return frozenset(gone)
 
 
-def _needed(changes: Sequence[Change], kept: Iterable[int]) -> frozenset[int]:
+def _needed(changes: Sequence[DiskChange], kept: Iterable[int]) -> frozenset[int]:
     """The same with what is durable along with these."""
     there = set(kept)
     things: set[Thing] = set()

@@ -20,7 +20,7 @@ from tracelock.errors import UsageError
 from tracelock.instrument.callers import caller
 from tracelock.instrument.crashes.disk import Disk, disk_of
 from tracelock.instrument.crashes.points import change_disk
-from tracelock.instrument.crashes.recording import RECORDED, CallRecorder, Effect
+from tracelock.instrument.crashes.recording import RECORDED, DiskEffect, DiskRecorder
 from tracelock.instrument.files.access import absolute, paths_of
 from tracelock.instrument.patching import patch
 from tracelock.instrument.worker import Uncontrolled, Worker
@@ -29,16 +29,16 @@ from tracelock.instrument.worker import Uncontrolled, Worker
 _WRITES: Final = frozenset({"write", "pwrite", "writev", "pwritev", "ftruncate", "sendfile"})
 
 
-def recorder_of(worker: Worker) -> CallRecorder | None:
+def recorder_of(worker: Worker) -> DiskRecorder | None:
     """What records the calls of this schedule, None where no crash may come."""
     disk = disk_of(worker.hub)
     return None if disk is None else _recorder(worker, disk)
 
 
-def _recorder(worker: Worker, disk: Disk) -> CallRecorder:
+def _recorder(worker: Worker, disk: Disk) -> DiskRecorder:
     if disk.recorder is None:
-        disk.recorder = CallRecorder(disk, paths_of(worker.hub).label, absolute)
-    found: CallRecorder = disk.recorder
+        disk.recorder = DiskRecorder(disk, paths_of(worker.hub).label, absolute)
+    found: DiskRecorder = disk.recorder
     return found
 
 
@@ -68,21 +68,21 @@ def made(
 
 
 def _looking(
-    worker: Worker, look: Callable[..., Effect | None], *arguments: Any
-) -> Callable[[], Effect | None]:
+    worker: Worker, look: Callable[..., DiskEffect | None], *arguments: Any
+) -> Callable[[], DiskEffect | None]:
     """What gives the effect of a call. None where that is going to fail: the original then raises
     what there is to raise."""
 
-    def effect() -> Effect | None:
+    def effect() -> DiskEffect | None:
         with contextlib.suppress(OSError, TypeError, ValueError):
-            found: Effect | None = looked(worker, partial(look, *arguments))
+            found: DiskEffect | None = looked(worker, partial(look, *arguments))
             return found
         return None
 
     return effect
 
 
-def _known(worker: Worker, recorder: CallRecorder, descriptor: Any) -> None:
+def _known(worker: Worker, recorder: DiskRecorder, descriptor: Any) -> None:
     """Something is written through a descriptor: whether it is known what that is."""
     if not isinstance(descriptor, int) or descriptor in recorder.disk.descriptors:
         return
@@ -109,7 +109,7 @@ def opened(
     creates, empties = bool(flags & os.O_CREAT), bool(flags & os.O_TRUNC)
     name = ""
 
-    def opening() -> Effect | None:
+    def opening() -> DiskEffect | None:
         nonlocal name
         name = recorder.path(path, directory, follow)
         return recorder.opening(name, creates, empties) if creates or empties else None
@@ -177,5 +177,5 @@ def sync(worker: Worker, real: Any) -> None:
     if disk is None:
         real()
         return
-    everything = Effect("all is synced", lambda _: disk.model.sync_all(), syncs=True)
+    everything = DiskEffect("all is synced", lambda _: disk.model.sync_all(), syncs=True)
     change_disk(worker, caller(worker, 3), lambda: everything, lambda: None)

@@ -18,7 +18,7 @@ from tracelock.engine.controller import Controller
 from tracelock.engine.limits import INTERRUPTED, TIME_UP, RunLimits
 from tracelock.engine.open import OpenController
 from tracelock.instrument.backend import PythonBackend
-from tracelock.instrument.crashes.points import crash_at_end, ended_by_crash, has_crashed
+from tracelock.instrument.crashes.points import run_or_crash
 from tracelock.instrument.failures import hear
 from tracelock.instrument.given_up import Stuck
 from tracelock.instrument.hub import Phase, ScheduleOver, contexts, get_ident, new_baton
@@ -322,15 +322,9 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
             tasks.well = self.well(controller)
 
     def _phases(self, controller: OpenController, tasks: TasksT) -> None:
-        hub, program = self.hub, self.program
+        hub = self.hub
         state = self._start_workers(controller, tasks)
-        with ended_by_crash(tasks):
-            tasks.run()
-        self._go_on()
-        crash_at_end(hub)
-        crashed = has_crashed(hub)
-        if crashed:
-            hub.unwind()  # threads, whose results the loop is there to take
+        crashed = run_or_crash(tasks, self._go_on)
         hub.over = True
         if controller.limit is not None and len(controller.log) >= controller.max_steps:
             controller.limit += going_round(controller)
@@ -349,7 +343,7 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
             self._go_on()
         for loop in () if crashed else (tasks, *hub.own_loops):
             hear(self, controller, loop)
-        if completed and not crashed and self._completed(controller) and program.outcome.failure is None:
+        if completed and not crashed and self.well(controller):
             self.finish(controller, tasks)
 
     def _starved(self, controller: OpenController, tasks: TasksT) -> None:
