@@ -144,10 +144,8 @@ def crashed(event: Event) -> str:
     told = crash_of(event.extra.get("chosen"))
     if told is None or not told.lost:
         return "the machine crashes, and nothing is lost"
-    text = f"the machine crashes: lost {'are' if len(told.lost) > 1 else 'is'} {_list(told.lost)}"
-    if told.durable:
-        text += f"; durable {'are' if len(told.durable) > 1 else 'is'} {_list(told.durable)}"
-    return clean(text)
+    kept = f", and keeps {_list(told.durable)}" if told.durable else ""
+    return clean(f"the machine crashes: it loses {_list(told.lost)}{kept}")
 
 
 def _list(texts: Sequence[str]) -> str:

@@ -168,6 +168,10 @@ class _Importer:
         self.problems.append(self.scenario.problem(at, message))
 
 
+#: Functions that a trace names besides its workers.
+_GIVEN = ("setup", "check", "recover")
+
+
 # --- traces ----------------------------------------------------------------------------------
 def program_of_trace(trace: Trace) -> PythonProgram:
     """The program of a trace, its functions imported by their names.
@@ -179,7 +183,7 @@ def program_of_trace(trace: Trace) -> PythonProgram:
 
     python = trace.scenario["python"]
     named = _calls(trace)
-    named.update((k, python[k]) for k in ("setup", "check") if isinstance(python.get(k), str))
+    named.update((k, python[k]) for k in _GIVEN if isinstance(python.get(k), str))
     always = python.get("always")
     named.update((f"always: {one}", one) for one in (always if isinstance(always, list) else ()))
     errors = python.get("expected_errors")

@@ -25,17 +25,17 @@ def not_synced(facts: Facts) -> Iterator[Finding]:
         if facts.steps.targets[seq] != CRASH or told is None or not told.lost:
             continue
         lost, there = _listed(told.lost), _listed(told.durable)
-        kept = f"; {there} had reached the disk before that" if there else ""
+        kept = f", and kept {there}" if there else ""
         cure = ", and ".join(cures(told.lost)[:MOST]) or "call os.fsync on what is relied on"
         yield Finding(
             "not-synced", f"lost in a crash: {lost}",
-            f"The machine crashed, and {lost} had not reached the disk, since nothing had synced "
-            f"it{kept}. To write, to close and to rename promise nothing about a crash: a system "
-            "writes when it likes, and in whatever order. What relies on "
-            f"an operation has to come after a sync of it: {cure}.",
+            f"The machine crashed, which lost {lost}{kept}. To write, to close and to rename "
+            "promise nothing about a crash: a system puts on the disk what it likes, when it "
+            "likes, in any order. What relies on an operation has to come after a sync of it: "
+            f"{cure}.",
             (seq,), (facts.steps.workers[seq],), (DISK,), ERROR if failed else NOTE,
-            diagnosis=f"{lost} is lost in a crash: nothing had synced it"
-            f"{', while ' + there + ' was durable' if there else ''}",
+            diagnosis=f"a crash loses {lost}, which nothing had synced"
+            f"{', and keeps ' + there if there else ''}",
             cure=cure,
         )  # fmt: skip
 

@@ -139,6 +139,10 @@ class Disk(Wing):
     def compare(self) -> None:
         """Raises UsageError where a real file is not what the operations have made of it: it was
         changed by something that is not seen."""
+        if "databases" in self.hub.wings:
+            self.hub.names.doubts.setdefault(
+                "the files of SQLite", "it has a journal of its own, and loses nothing here"
+            )
         for path, found in self.now().items():
             if found[0] != tree.OTHER and (real := tree.found_at(path)) != found:
                 what = "is gone" if real is None else "has another content"

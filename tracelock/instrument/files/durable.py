@@ -1,7 +1,8 @@
 """Operations on files where a crash may come: each is told to the disk of the schedule.
 
-Where none may, this costs one look. ``os.fsync``, ``os.fdatasync`` and ``os.sync`` are steps only
-here; where a crash may come the real ones are not called, since what would be lost is known.
+Where none may, this costs one look. ``os.fsync`` and ``os.fdatasync`` are steps only where a crash
+may come; the real ones are not called then, since what would be lost is known. ``os.sync`` is left
+alone: it makes nothing durable here.
 
 Not seen: memory maps, files that were opened before there was control, and what code in C or other
 programs write. ``Disk.compare`` finds that out for every file that is also changed by what is seen.
@@ -22,7 +23,7 @@ from tracelock.instrument.crashes.disk import Disk, disk_of
 from tracelock.instrument.crashes.points import change_disk
 from tracelock.instrument.crashes.recording import RECORDED, DiskEffect, DiskRecorder
 from tracelock.instrument.files.access import absolute, paths_of
-from tracelock.instrument.patching import patch
+from tracelock.instrument.patching import SEEN, patch
 from tracelock.instrument.worker import Uncontrolled, Worker
 
 #: What writes through a descriptor: of one that is not known something may be lost unseen.
@@ -161,21 +162,11 @@ def _sync(worker: Worker, real: Any, fd: Any) -> None:
     change_disk(worker, caller(worker, 4), look, lambda: None)
 
 
-@patch("os.fsync")
+@patch("os.fsync", SEEN)
 def fsync(worker: Worker, real: Any, fd: Any) -> None:
     _sync(worker, real, fd)
 
 
-@patch("os.fdatasync", optional=True)
+@patch("os.fdatasync", SEEN, optional=True)
 def fdatasync(worker: Worker, real: Any, fd: Any) -> None:
     _sync(worker, real, fd)
-
-
-@patch("os.sync", optional=True)
-def sync(worker: Worker, real: Any) -> None:
-    disk = disk_of(worker.hub)
-    if disk is None:
-        real()
-        return
-    everything = DiskEffect("all is synced", lambda _: disk.model.sync_all(), syncs=True)
-    change_disk(worker, caller(worker, 3), lambda: everything, lambda: None)
