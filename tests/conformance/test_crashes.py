@@ -251,3 +251,48 @@ def test_what_makes_no_sense_is_refused() -> None:
         explore(crashing.save_synced, crash_consistency={"depth": 3})
     with pytest.raises((UsageError, UnsupportedError), match="crash_consistency"):
         explore(crashing.save_synced, backend="multiprocessing")
+
+
+def _worker(operations: str, name: str) -> Any:
+    """A thread that appends to its file (w), syncs it (f), renames it (r), notes what it has done
+    where only it does so (n) or both do (b)."""
+
+    def worker(files: crashing.Files) -> None:
+        path = files.folder / name
+        for one in operations:
+            if one == "w":
+                file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+                os.write(file, name.encode())
+                os.close(file)
+            elif one == "f":
+                file = os.open(path, os.O_RDONLY)
+                os.fsync(file)
+                os.close(file)
+            elif one == "r":
+                os.replace(path, files.folder / "z")
+            else:
+                files.done.append(name)
+
+    return worker
+
+
+@pytest.mark.parametrize(("one", "other"), [("w", "nn"), ("nw", "n"), ("wr", "w"), ("wn", "wf")])
+def test_partial_order_reduction_misses_no_ending(one: str, other: str) -> None:
+    """What a recovery can find, the files with what was noted: by the search that leaves schedules
+    out, and by drawing a great many."""
+
+    def endings(**given: Any) -> set[Any]:
+        found: set[Any] = set()
+
+        def recover(files: crashing.Files) -> None:
+            there = ((path.name, path.read_text()) for path in files.folder.iterdir())
+            found.add((frozenset(there), tuple(files.done)))
+
+        explored = explore(
+            [_worker(one, "x"), _worker(other, "y")], setup=crashing.empty, recover=recover, **given
+        )
+        assert explored.verdict in ("verified", "passed")
+        found.add(explored.verdict)
+        return found
+
+    assert endings(schedules=5_000) >= endings(strategy="random", schedules=150) - {"passed"}

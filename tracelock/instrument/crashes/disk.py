@@ -8,7 +8,6 @@ whether or not a crash has come. What ``setup`` and ``check`` do is durable at o
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
@@ -181,7 +180,8 @@ def disk_of(hub: Hub) -> Disk | None:
     return hub.wing(Disk) if hub.program.crashes.on else None
 
 
-def named(path: str, label: str) -> str:
-    """What a path is called in words: its last part, or all of it below the working directory."""
-    name = re.sub(r"^file:", "", label)
-    return os.path.basename(path) if name.startswith(("tmp/", "/")) else name
+def named(label: str) -> str:
+    """What a path is called in words, by its label: its last part, or all of it where it is below
+    the working directory."""
+    name = label.removeprefix("file:")
+    return name.rpartition("/")[2] if name.startswith(("tmp/", "/")) else name

@@ -49,7 +49,7 @@ class DiskRecorder:
 
     def name(self, path: str) -> str:
         """What a path is called in words."""
-        return named(path, self._label(path))
+        return named(self._label(path))
 
     def path(self, given: Any, directory: Any = None, follow: bool = False) -> str:
         """The path that is meant, without symbolic links on the way there; ``follow``: neither at
