@@ -244,6 +244,18 @@ def test_without_it_nothing_is_lost_and_nothing_is_put_back() -> None:
     shutil.rmtree(folder)
 
 
+async def _recovers_later(files: crashing.Files) -> None:
+    """A recovery that has to be awaited."""
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+def test_nothing_is_awaited_after_a_crash(hidden: bool) -> None:
+    """The tasks of the program that has crashed would go on with it."""
+    recover = (lambda files: _recovers_later(files)) if hidden else _recovers_later
+    with pytest.raises(UsageError, match="the loop is gone with the program"):
+        explore(crashing.save_unsynced_task, recover=recover)
+
+
 def test_what_makes_no_sense_is_refused() -> None:
     with pytest.raises(UsageError, match="recover is called after a crash"):
         explore(crashing.save_synced, crash_consistency=False)

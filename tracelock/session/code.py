@@ -84,6 +84,12 @@ class PythonCode:
             raise UsageError(
                 "recover is called after a crash, and none may come without crash_consistency=True"
             )
+        last = self.recover or self.check
+        if rules.on and last is not None and inspect.iscoroutinefunction(last):
+            raise UsageError(
+                "after a crash the loop is gone with the program: with crash_consistency give "
+                "recover=, a plain function that reads the files"
+            )
         if self.recover is not None and not callable(self.recover):
             raise UsageError(f"recover: {self.recover!r:.80} cannot be called")
         return rules

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from tracelock.errors import UsageError
@@ -37,19 +39,34 @@ def final_checks(
     """What is called when a schedule has come to its end: what that is, in words, its name, the
     function and its arguments. After a crash the files are what that has left of them."""
     disk = disk_of(hub)
-    if disk is not None and disk.crashed is None:
-        disk.compare()
-    if disk is not None and disk.crashed is not None:
-        disk.materialise()
-        for function in disk.afterwards:
-            yield "the recovery after the crash", name_of(function), function, ()
-        if program.recover is not None:
-            yield (
-                "the recovery after the crash",
-                name_of(program.recover),
-                program.recover,
-                arguments,
-            )
-            return
-    if program.check is not None:
-        yield "the check", program.outcome.text, program.check, arguments
+    if disk is None or disk.crashed is None:
+        if disk is not None:
+            disk.compare()
+        if program.check is not None:
+            yield "the check", program.outcome.text, program.check, arguments
+        return
+    disk.materialise()
+    after = "the recovery after the crash"
+    for function in disk.afterwards:
+        yield after, name_of(function), partial(_at_once, hub, function), ()
+    if program.recover is not None:
+        yield after, name_of(program.recover), partial(_at_once, hub, program.recover), arguments
+    elif program.check is not None:
+        check = partial(_at_once, hub, program.check)
+        yield "the check", program.outcome.text, check, arguments
+
+
+def _at_once(hub: Hub, function: Callable[..., Any], *arguments: Any) -> Any:
+    """What ``function`` gives. It cannot be awaited: the loop that could is that of the program
+    that has crashed, whose tasks would go on with it."""
+    result = function(*arguments)
+    if inspect.isawaitable(result):
+        if inspect.iscoroutine(result):
+            result.close()
+        hub.error = UsageError(
+            f"{name_of(function)} is to be awaited after a crash, when the loop is gone with the "
+            "program: give recover= a plain function (a fixture that has something to await at its "
+            "end cannot be used with crash_consistency)"
+        )
+        raise hub.error
+    return result

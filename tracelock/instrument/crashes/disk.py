@@ -170,8 +170,15 @@ class Disk(Wing):
         """The schedule is over: what was there before it is there again."""
         for path in sorted(self._before):
             found, mode = self._before[path]
-            if os.path.isdir(os.path.dirname(path)) and tree.found_at(path) != found:
-                tree.put(path, found, mode)
+            try:
+                if os.path.isdir(os.path.dirname(path)) and tree.found_at(path) != found:
+                    tree.put(path, found, mode)
+            except OSError as error:
+                self._before.clear()
+                raise UsageError(
+                    f"crash_consistency: {path} cannot be put back as it was before the schedule: "
+                    f"{error.strerror or error}"
+                ) from error
         self._before.clear()
 
 
