@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 import tempfile
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ import pytest
 import tracelock
 from tests.helpers import crashing
 from tracelock.errors import UnsupportedError, UsageError
+from tracelock.instrument.contexts import contexts
+from tracelock.instrument.crashes.points import lose
 
 
 def explore(worker: Any, **given: Any) -> tracelock.Explored:
@@ -242,6 +245,29 @@ def test_without_it_nothing_is_lost_and_nothing_is_put_back() -> None:
     assert found.verdict == "passed"
     assert (folder / "a").read_text() == "stays"
     shutil.rmtree(folder)
+
+
+def test_what_is_lost_while_workers_go_on_is_gone_for_them() -> None:
+    """``lose``: for a machine that crashes while others do not."""
+    seen: set[tuple[str, str]] = set()
+
+    def worker(files: crashing.Files) -> None:
+        with open(files.folder / "a", "w") as file:
+            file.write(crashing.NEW)
+        told_as = lose(contexts[threading.get_ident()], "here.py:1")
+        seen.add((told_as.partition(",")[0], (files.folder / "a").read_text()))
+        with open(files.folder / "a", "a") as file:
+            file.write("!")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def whole(files: crashing.Files) -> None:
+        text = (files.folder / "a").read_text().rstrip("!\0")
+        assert text in (crashing.OLD, crashing.NEW, ""), text
+
+    assert explore(worker, recover=whole, check=whole).verdict == "verified"
+    assert {text for _, text in seen} == {"old", "new content", "", "\0" * 11}
+    assert ("a crash that loses nothing", "new content") in seen
 
 
 async def _recovers_later(files: crashing.Files) -> None:

@@ -310,3 +310,9 @@ def test_each_kind_of_loss_has_a_cure(lost: str, cure: str) -> None:
     found = cures([lost])
     assert len(found) == 1
     assert cure in found[0]
+
+
+def test_one_byte_has_a_cure_too() -> None:
+    assert cures(["the 1 byte written to a at 0 (event 1)"]) == cures(
+        ["the 2 bytes written to a at 0 (event 1)"]
+    )

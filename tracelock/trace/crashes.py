@@ -28,7 +28,7 @@ _CURES: Final = (
     (re.compile(r"(?:the new (?:name|directory|link) |the removal of )(?P<name>.+)"),
      "open the directory of {name} with os.open and call os.fsync on that"),
     (re.compile(
-        r"(?:bytes \d+ to \d+ of )?the \d+ bytes (?:written|copied) to (?P<name>.+) at \d+"
+        r"(?:bytes \d+ to \d+ of )?the \d+ bytes? (?:written|copied) to (?P<name>.+) at \d+"
      ),
      "call flush and os.fsync on {name}, before a rename or anything else that relies on it"),
     (re.compile(r"the (?:growth|cut) of (?P<name>.+) to \d+ bytes|the emptying of (?P<more>.+)"),

@@ -116,6 +116,22 @@ def crash(worker: Worker, at: str) -> str:
     return op.remark
 
 
+def lose(worker: Worker, at: str) -> str:
+    """What is not synced may be lost now, while workers go on: which state that leaves is chosen,
+    the real files become so, and what is left is all durable. What is lost, in words.
+
+    For a machine of several whose files are all that there are; ``worker`` is none of those that
+    it takes along. Files that are open go on as they are where their name is kept.
+    """
+    told_as = crash(worker, at)
+    disk = disk_of(worker.hub)
+    assert disk is not None
+    with Uncontrolled(worker):
+        disk.materialise()
+    disk.crashed = None
+    return told_as
+
+
 def end_all(hub: Hub) -> None:
     """All workers have ended, by the crash: what they were at is lost, and no deadlock."""
     controller = hub.controller

@@ -121,14 +121,14 @@ class DiskRecorder:
             count = len(view) if result is None else int(result)
             if count <= 0:
                 return
-            made.text = f"the {count} bytes written to {name} at {start}"
+            made.text = f"the {_bytes(count)} written to {name} at {start}"
             self.model.write(made, file.node, start, bytes(view[:count]))
             if file.synced:
                 self.model.sync_file(file.node)
 
         if not len(view):
             return None
-        return DiskEffect(f"{len(view)} bytes to {name}", commit, made)
+        return DiskEffect(f"{_bytes(len(view))} to {name}", commit, made)
 
     def copying(self, descriptor: int, count: int, offset: int | None = None) -> DiskEffect | None:
         """The system is about to write bytes that we are not given: they are read afterwards."""
@@ -141,7 +141,7 @@ class DiskRecorder:
 
         def commit(result: Any) -> None:
             if result > 0:
-                made.text = f"the {result} bytes copied to {name} at {start}"
+                made.text = f"the {_bytes(result)} copied to {name} at {start}"
                 again = f"/proc/self/fd/{descriptor}"  # it may be open for writing alone
                 with open(again if os.path.exists(again) else file.path, "rb") as written:
                     written.seek(start)
@@ -222,6 +222,10 @@ class DiskRecorder:
         return DiskEffect(
             f"{self.name(target)} is made", lambda _: self.set_entry(made, target, node), made
         )
+
+
+def _bytes(count: int) -> str:
+    return f"{count} byte{'s' * (count != 1)}"
 
 
 class _Arguments:
