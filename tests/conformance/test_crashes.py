@@ -161,7 +161,7 @@ def test_files_are_put_back_after_each_schedule(tmp_path: Path) -> None:
         os.symlink("made", tmp_path / "link")
         (tmp_path / "moved" / "inside").unlink()
 
-    found = explore(worker, setup=None, recover=lambda: None, schedules=40)
+    found = explore(worker, setup=None, recover=lambda: None, schedules=12)
     assert found.verdict != "failed"
     assert sorted(tmp_path.rglob("*")) == before
     assert (tmp_path / "kept").read_text() == "as it was"

@@ -103,8 +103,8 @@ def saver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(
     ("worker", "more", "options", "fails"),
     [
-        ("save", CHECK, (), False),
         ("save", CHECK, ("--crash-consistency",), True),
+        ("save", CHECK, (), False),
         ("save", "crash_consistency: true\n  " + CHECK, (), True),
         ("save_well", "crash_consistency: true\n  " + CHECK, (), False),
         ("save", CHECK.replace("check", "recover") + "\n  crash_consistency: {block: 4}", (), True),

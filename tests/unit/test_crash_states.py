@@ -198,7 +198,7 @@ class Modelled:
         ], complete
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(OPERATIONS, max_size=6))
 def test_the_states_are_those_that_the_rules_allow(operations: list[tuple]) -> None:
     by_hand, modelled = ByHand(), Modelled()
