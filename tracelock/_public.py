@@ -24,6 +24,7 @@ from tracelock.errors import (
     ScenarioError as ScenarioError, TraceError as TraceError, TracelockError as TracelockError,
     UnsupportedError as UnsupportedError, UsageError as UsageError,
 )  # fmt: skip
+from tracelock.instrument.crashes.checking import after_crash as after_crash
 from tracelock.history.marking import linearizable as linearizable
 from tracelock.history.recording import History as History
 from tracelock.instrument.network.membership import host as host

@@ -334,6 +334,8 @@ FILES: dict[str, Use] = {
     "os.dup": descriptor(duplicated),
     "os.lseek": descriptor(lambda fd: os.lseek(fd, 0, os.SEEK_END)),
     "os.fdopen": descriptor(dressed),
+    "os.fsync": descriptor(lambda fd: os.fsync(fd)),
+    "os.fdatasync": descriptor(lambda fd: os.fdatasync(fd)),
     "builtins.open": opened,
     "fcntl.flock": descriptor(lambda fd: fcntl.flock(fd, fcntl.LOCK_EX)),
     "fcntl.lockf": descriptor(lambda fd: fcntl.lockf(fd, fcntl.LOCK_EX)),

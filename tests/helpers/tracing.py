@@ -26,7 +26,8 @@ def trace_of(
     ``-> RESULT`` (JSON; acquire, wake, put and join succeed unless told otherwise), ``= VALUE``
     (JSON), ``@ PATH`` (else one made of the worker, op and target), ``timeout=S``, ``n=N`` and
     ``!`` (a choice was made here, in a controlled trace: ``enabled``; ``!0,2``: these workers could
-    have gone instead), ``waited=NS``, ``raised=NAME`` and ``swallowed`` (the optional keys).
+    have gone instead), ``waited=NS``, ``raised=NAME``, ``chosen=TEXT`` (JSON) and ``swallowed``
+    (the optional keys).
     Events are ``apart`` ns from each other.
     """
     rows = [line.split() for line in text.strip().splitlines() if line.strip()]
@@ -53,6 +54,8 @@ def trace_of(
                 n = int(word[2:])
             elif word.startswith("raised="):
                 extra["raised"] = word[7:]
+            elif word.startswith("chosen="):
+                extra["chosen"] = json.loads(word[7:])
             elif word == "swallowed":
                 extra["swallowed"] = True
             elif word.startswith("waited="):

@@ -37,6 +37,7 @@ NOT_RUN = re.compile(r"(pip|\.venv/bin/|python3 -m venv|pytest --tracelock$)")
 SHOWN = {
     "explanation/verdicts.md": 1,
     "how-to/compare.md": 1,
+    "how-to/crashes.md": 1,
     "how-to/debugger.md": 5,
     "how-to/inputs.md": 1,
     "how-to/suite.md": 2,

@@ -13,6 +13,7 @@ from tracelock.analysis.analyze import Analysis, analyze
 from tracelock.analysis.findings import ERROR, NOTE, WARNING, Finding
 from tracelock.analysis.kinds import CURES, KINDS
 from tracelock.trace import Verdict
+from tracelock.trace.crashes import told
 
 OBJECTS = {
     "a": "lock", "b": "lock", "c": "lock", "r": "rlock", "m": "lock", "go": "event",
@@ -56,6 +57,7 @@ LEAVE_1 = f"v write d = {sql('v#1: UPDATE t SET n = 0 WHERE k = ? (1,)')}\n"
 LEAVE_2 = f"w write d = {sql('w#1: UPDATE t SET n = 0 WHERE k = ? (2,)')}\n"
 OPEN = f"v write d = {sql('v#1: UPDATE t SET n = 1 (holds the write lock)')}\n"
 COMMIT = f"v write d = {sql('v#1: COMMIT')}\n"
+CRASHED = told(["the 9 bytes written to a.tmp at 0 (event 0)"], ["the rename of a.tmp to a"])
 CASES = {
     "deadlock": Case(
         "deadlock", ERROR, AB, (0, 1),
@@ -495,6 +497,13 @@ CASES = {
         READ_T + f"w read d -> {sql('w#1: SELECT n FROM t')}\n" + LEAVE_2 + LEAVE_1, (0, 1, 2, 3),
         f"w read d -> {sql('w#1: SELECT n FROM t')}\n" + LEAVE_2 + READ_T + LEAVE_1,
         failed("finally"), failed("finally"), words="each of the two is right",
+    ),
+    "not-synced": Case(
+        "not-synced", ERROR,
+        "w write disk\nw write disk\n"
+        f"w choose crash -> 1 chosen={sql(CRASHED)}", (2,),
+        f"w write disk\nw write disk\nw choose crash -> 0 chosen={sql(told([], []))}",
+        failed("finally"), failed("finally"), words="has to come after a sync",
     ),
     "stale-read": Case(
         "stale-read", ERROR,

@@ -18,6 +18,7 @@ from tracelock.analysis.derived.switches import (
 from tracelock.analysis.derived.usage import LockUse
 from tracelock.analysis.finders.atomicity import atomicity
 from tracelock.analysis.finders.cleared import cleared
+from tracelock.analysis.finders.crashes import not_synced
 from tracelock.analysis.finders.databases import databases
 from tracelock.analysis.finders.guards import guards, held_while_waiting, useless
 from tracelock.analysis.finders.interference import interference
@@ -55,7 +56,7 @@ FINDERS: Final[tuple[Callable[[Facts], Iterable[Finding]], ...]] = (
     lambda facts: races(facts, tolerant=_tolerant(facts), merged=True),
     unchecked_waits, checked_outside, cleared, left_by_exception, swallowed, never_awaited,
     interference, guards, aba, lock_order, timeouts, starvation, unfair, held_while_waiting,
-    useless, contention, stale,
+    useless, contention, stale, not_synced,
 )  # fmt: skip
 
 

@@ -26,6 +26,8 @@ KINDS: Final[dict[str, str]] = {
     "database-lost-update": "what a transaction wrote is overwritten by one that had not read it",
     "write-skew": "two transactions each change what the other has read before",
     "stale-read": "a transaction writes on the ground of what another one has changed since",
+    # --- files
+    "not-synced": "what a crash of the machine has lost was made, and nothing had synced it",
     # --- shared variables
     "lost-update": "between a worker's read and its write another writes, and that is overwritten",
     "check-then-act": "what a worker checked may have changed by the time it acts on it",
@@ -76,6 +78,7 @@ CURES: Final[dict[str, str]] = {
     "IMMEDIATE`, or let the statement compute (`SET n = n + 1`)",
     "write-skew": "read and write in one transaction that begins with `BEGIN IMMEDIATE`",
     "stale-read": "read and write in one transaction that begins with `BEGIN IMMEDIATE`",
+    "not-synced": "call `os.fsync` on the file, or on its directory, before what relies on it",
     "lost-update": "hold one lock from the read to the write",
     "check-then-act": "hold one lock from the check to what relies on it",
     "atomicity-violation": "take the same lock at every access",

@@ -26,7 +26,7 @@ _PLACE: Final = {kind: place for place, kind in enumerate(KINDS)}
 #: How the run ended, where it ended waiting or with this very step: nothing is nearer to the end.
 ENDINGS: Final = frozenset({
     "deadlock", "self-deadlock", "abandoned-lock", "await-with-lock", "lost-wakeup",
-    "broken-barrier", "bad-release", "release-by-another",
+    "broken-barrier", "bad-release", "release-by-another", "not-synced",
 })  # fmt: skip
 _WAITS: Final = frozenset({
     "deadlock", "abandoned-lock", "await-with-lock", "lost-wakeup", "missing-signal",

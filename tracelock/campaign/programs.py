@@ -21,7 +21,7 @@ from tracelock.session.targets import target_for
 #: The names in a program's module that ``explore`` is given as they are, and then its backend.
 GIVEN: Final = (
     "setup", "check", "always", "instrument", "expected_errors", "cancellations", "cancellable",
-    "gc",
+    "gc", "crash_consistency", "recover",
 )  # fmt: skip
 
 

@@ -71,7 +71,7 @@ def explore_command(options: argparse.Namespace, out: Output) -> int:
     target = target_for(scenario, allow_call=options.allow_call)
     given = (
         options.cancellations, options.cancellable, options.instrument, options.faults,
-        options.fault_kinds,
+        options.fault_kinds, options.crash_consistency or None,
     )  # fmt: skip
     if options.gc or any(one is not None for one in given):
         require(target, Capability.INJECTIONS)
@@ -81,6 +81,7 @@ def explore_command(options: argparse.Namespace, out: Output) -> int:
             instrument=options.instrument, cancellations=options.cancellations,
             gc=options.gc or None, cancellable=options.cancellable, faults=options.faults,
             network=None if options.fault_kinds is None else {"kinds": options.fault_kinds},
+            crash_consistency=options.crash_consistency or None,
         )  # fmt: skip
         target = target_for(scenario, code, allow_call=options.allow_call)
     if options.forecast:

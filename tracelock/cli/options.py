@@ -246,6 +246,8 @@ def all_commands() -> dict[str, tuple[str, tuple[Option | Either, ...]]]:
             _value("--fault-kinds", "KIND,...",
                    "of Python code: which ones, as 'reset,delay' (all)", type=named),
             _flag("--gc", "of Python code: a garbage collection may come at any step"),
+            _flag("--crash-consistency",
+                  "of Python code: the machine may crash, which loses what was not synced"),
             _flag("--forecast",
                   "of threads of Python code: list what passes on this interpreter and fails "
                   "without its GIL"),

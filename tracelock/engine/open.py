@@ -326,9 +326,17 @@ class OpenController(PlainSteps):
         """``worker``, whose code runs before any worker begins and whose steps are no choices,
         asks for a value: that is one, and the only step of it that is recorded."""
         assert self.aside is not None
-        kept = self.scheduler, self.log, self.pending[worker]
-        self.scheduler, observer, self.log = self.aside
-        seq = len(self.log)
+        kept = self.scheduler, self.observer, self.log
+        self.scheduler, self.observer, self.log = self.aside
+        try:
+            return self.choose_now(worker, op)
+        finally:
+            self.prelude = len(self.log)
+            self.scheduler, self.observer, self.log = kept
+
+    def choose_now(self, worker: int, op: Op) -> int:
+        """``worker`` asks for a value, and nobody else comes in before it has that."""
+        kept, seq = self.pending[worker], len(self.log)
         try:
             self.fired = False
             self.pending[worker] = op
@@ -336,12 +344,11 @@ class OpenController(PlainSteps):
             choice.kind, choice.options, choice.current, choice.seq = WORKER, (worker,), -1, seq
             self.scheduler.pick(choice)
             number = self._chosen(worker, op)
-            if observer is not None:
-                observer(seq, worker, CHOOSE, op, number)
+            if self.observer is not None:
+                self.observer(seq, worker, CHOOSE, op, number)
             self.log.append((worker, CHOOSE, op, number, (worker,), self.now))
-            self.prelude = seq + 1
         finally:
-            self.scheduler, self.log, self.pending[worker] = kept
+            self.pending[worker] = kept
         return number
 
     def _other(self, worker: int, op: Op, kind: int) -> Value:

@@ -21,6 +21,7 @@ from tracelock.instrument.account.keeping import AccountKeeper
 from tracelock.instrument.afresh import Afresh
 from tracelock.instrument.bounds import HURRY, Bounds
 from tracelock.instrument.contexts import out_of_control
+from tracelock.instrument.crashes.checking import final_checks
 from tracelock.instrument.failures import failure_of
 from tracelock.instrument.given_up import GivenUp, Stuck, stuck_message
 from tracelock.instrument.hub import Hub, Phase, ScheduleOver, contexts, new_baton
@@ -301,13 +302,12 @@ class PythonBackend:
         return state
 
     def _check(self, controller: OpenController, state: Any) -> None:
-        """Call ``check``, if there is one, after a schedule that has come to its end."""
+        """Call ``check``, or what recovers from a crash, after a schedule that has come to its
+        end."""
         program, outcome = self.program, self.program.outcome
-        check = program.check
-        if check is None or outcome.failure is not None:
-            return
-        if self._finally(controller, "the check", check, *program.arguments(state)) is False:
-            outcome.fail(f"{outcome.text} returned False")
+        for what, name, check, given in final_checks(self.hub, program, program.arguments(state)):
+            if outcome.failure is None and self._finally(controller, what, check, *given) is False:
+                outcome.fail(f"{name} returned False")
 
     def _exit(self, controller: OpenController) -> None:
         """After that, what the program has registered to be called at its exit."""

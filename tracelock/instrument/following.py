@@ -35,6 +35,7 @@ from tracelock.ops import (
 )
 from tracelock.schedulers.base import INJECT, WORKER, Choice
 from tracelock.trace import Event, Verdict, frozen
+from tracelock.trace.crashes import CRASH, DISK
 
 #: New steps of one worker in a row that are passed over before the replay gives up.
 NEW: Final = 500
@@ -111,8 +112,11 @@ class PythonReplay(Replay):
                 and self._same_place(event.at, choice.at)
             )
         for event in self.events[self.position :]:
-            if event.worker == choice.worker and choice.way >= 0:  # of the network
-                return event.op == NAMES[CHOOSE] and event.target == FAULT
+            if event.worker == choice.worker and choice.way >= 0:  # a fault, or a crash
+                if self.layout.names[choice.way] != DISK:
+                    return event.op == NAMES[CHOOSE] and event.target == FAULT
+                crashes = event.op == NAMES[CHOOSE] and event.target == CRASH
+                return crashes and self._same_place(event.at, choice.at)
             if event.worker == choice.worker:
                 return event.op in _INJECTED and self._same_place(event.at, choice.at)
         return False

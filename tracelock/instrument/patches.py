@@ -48,7 +48,8 @@ GROUPS: Final[dict[str, PatchGroup]] = {
     "network": PatchGroup(
         ("network.sockets", "network.readiness", "network.resolving", "network.secured")
     ),
-    "files": PatchGroup(("files.patches", "files.objects", "files.locks", "files.access")),
+    "files": PatchGroup(("files.patches", "files.objects", "files.locks", "files.access",
+         "files.durable")),
     "databases": PatchGroup(("databases.sqlite_patches",), "sqlite3"),
     "processes": PatchGroup(
         (

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Final
 
 from tracelock.engine.open import OpenLayout
 from tracelock.errors import StepFailure, UsageError
+from tracelock.instrument.crashes.rules import CrashRules
 from tracelock.instrument.loops.aim import Aim, chosen_of
 from tracelock.instrument.network.rules import NetworkRules
 from tracelock.instrument.rewrite.sites import all_loaded
@@ -110,7 +111,8 @@ class PythonProgram:
     that it was made from; ``names``: of the workers, else those of the functions. ``listens``:
     what a loop logs is the program's own business: it looks at the log. ``invariants``:
     what has to hold between steps, called as ``check`` is; ``watched`` gives the names of variables
-    that it was seen to read. ``network``: what sockets between workers may do.
+    that it was seen to read. ``network``: what sockets between workers may do. ``crashes``: whether
+    all may end by a crash of the machine; ``recover`` is then called in the place of ``check``.
     """
 
     workers: Sequence[Work]
@@ -131,6 +133,8 @@ class PythonProgram:
     listens: bool = False
     invariants: Sequence[Work] = ()
     network: NetworkRules = field(default_factory=NetworkRules)
+    crashes: CrashRules = field(default_factory=CrashRules)
+    recover: Work | None = None
     watched: Callable[[], list[str]] = list
     layout: OpenLayout = field(init=False)
     outcome: CheckOutcome = field(init=False)
@@ -154,8 +158,13 @@ class PythonProgram:
 
     @property
     def injected(self) -> int:
-        """How many cancellations, or faults of the network, a schedule may have."""
-        return max(self.cancellations, self.network.faults)
+        """How many cancellations, faults of the network or crashes a schedule may have."""
+        return max(self.cancellations, self.network.faults, int(self.crashes.on))
+
+    @property
+    def checks(self) -> bool:
+        """Whether anything is called when a schedule has come to its end."""
+        return self.check is not None or self.crashes.on
 
     def natural_backend(self) -> str:
         """The backend that its workers are written for: tasks or threads."""
@@ -201,6 +210,10 @@ class PythonProgram:
             python["cancellable"] = [self.names[number] for number in sorted(self.aim.chosen)]
         if network := self.network.to_table():
             python["network"] = network
+        if crashes := self.crashes.to_table():
+            python["crash_consistency"] = crashes
+        if self.recover is not None:
+            python["recover"] = name_of(self.recover)
         python["sources"] = sources
         python["places"] = places
         if blocking := self._blocking(log):

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 _MARKER: Final = (
     "tracelock(schedules, seconds, strategy, seed, clock, cancellations, cancellable, gc, "
-    "faults, network, instrument, backend, expected_errors): run the test under tracelock's "
-    "control, in many schedules of its threads or tasks"
+    "faults, network, crash_consistency, instrument, backend, expected_errors): run the test under "
+    "tracelock's control, in many schedules of its threads or tasks"
 )
 _AUDIT: Final = (
     "tracelock_audit(cls, ...): audit this class, as tracelock.audit does, before the test runs"

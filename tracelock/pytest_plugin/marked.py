@@ -26,7 +26,7 @@ from tracelock.pytest_plugin.failure_text import (
 from tracelock.pytest_plugin.fixtures import WIDER, FixturesAnew
 from tracelock.pytest_plugin.given import GivenTest, is_given
 from tracelock.pytest_plugin.ordinary import is_ordinary, run_plainly
-from tracelock.pytest_plugin.program import PROGRAM, ItemProgram
+from tracelock.pytest_plugin.program import INJECTING, PROGRAM, ItemProgram
 from tracelock.pytest_plugin.replaying import Replaying
 from tracelock.pytest_plugin.searching import explore_item
 from tracelock.scenario.language.expressions import suggest
@@ -98,7 +98,7 @@ class _Marked:
         options: dict[str, Any] = {}
         for mark in item.iter_markers("tracelock"):  # the closest first
             options = {**mark.kwargs, **options}
-        self.injects = any(options.get(one) for one in ("cancellations", "gc", "faults"))
+        self.injects = any(options.get(one) for one in INJECTING)
         search: dict[str, Any] = {name: options[name] for name in _SEARCH if name in options}
         if search.get("backend") is None:
             search["backend"] = self.program.backend()

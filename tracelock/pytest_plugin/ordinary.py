@@ -34,6 +34,7 @@ LINE: Final = (
 def is_ordinary(program: ItemProgram, options: dict[str, Any], explored: Explored) -> bool:
     """Whether it is certain that a test fails so in each of its schedules. ``options``: of the
     program."""
+    from tracelock.pytest_plugin.program import INJECTING
     from tracelock.session.exploring import explore_target
     from tracelock.session.plan import Plan
 
@@ -42,7 +43,7 @@ def is_ordinary(program: ItemProgram, options: dict[str, Any], explored: Explore
         return False
     if program.isolated or type(item).__name__ == "TestCaseFunction":
         return False  # unittest keeps what its tests raise to itself
-    injects = any(options.get(one) for one in ("cancellations", "gc", "faults"))
+    injects = any(options.get(one) for one in INJECTING)
     if injects or not whole(trace):
         return False
     plan = Plan(

@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 
 #: Keywords of the marker that make the program.
 PROGRAM: Final = (
-    "cancellations", "cancellable", "gc", "faults", "network", "instrument", "expected_errors",
+    "cancellations", "cancellable", "gc", "faults", "network", "crash_consistency", "instrument",
+    "expected_errors",
 )  # fmt: skip
+#: Those of them by which something may come in anywhere.
+INJECTING: Final = ("cancellations", "gc", "faults", "crash_consistency")
 #: How a test may end that neither passes nor fails.
 OTHERWISE: Final = (pytest.skip.Exception, pytest.xfail.Exception, pytest.exit.Exception)
 

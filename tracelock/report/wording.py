@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from tracelock.trace import MISSING, Blocked, Event, Verdict, story
+from tracelock.trace.crashes import crash_of
 
 LONGEST_VALUE: Final = 60  # characters of one value
 
@@ -142,6 +143,19 @@ def _set_to(event: Event) -> str:
     """What a direction of a connection is from then on, where it is not just over."""
     told = event.extra.get("to")
     return f" to {clean(told)}" if isinstance(told, str) else ""
+
+
+def crashed(event: Event) -> str:
+    """What a crash of the machine has left."""
+    told = crash_of(event.extra.get("chosen"))
+    if told is None or not told.lost:
+        return "the machine crashes, and nothing is lost"
+    kept = f", and keeps {_list(told.durable)}" if told.durable else ""
+    return clean(f"the machine crashes: it loses {_list(told.lost)}{kept}")
+
+
+def _list(texts: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(texts[:-1]), texts[-1])))
 
 
 #: What follows the operation and its target; of other operations the value, if there is one.

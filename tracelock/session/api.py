@@ -63,6 +63,8 @@ def explore(
     gc: bool | int = False,
     faults: int | None = None,
     network: Mapping[str, Any] | None = None,
+    crash_consistency: bool | Mapping[str, Any] | None = None,
+    recover: Callable[..., Any] | None = None,
     backend: str | None = None,
     strategy: str | Scheduler = "auto",
     schedules: int | None = None,
@@ -104,7 +106,12 @@ def explore(
     ``half-closed``, ``slow reader``, ``delay``, ``partition``, ``crash``, ``unresolved``, ``lost``,
     ``doubled``, ``reordered``), and ``splits``, how many reads of each
     direction of a connection give less than has come (1, as every program has to stand that).
-    ``schedules`` is 1,000 there unless given.
+    ``crash_consistency``: whether the machine may crash, once in a schedule, at any operation on
+    files, which loses what was not synced: the files are then one of the states that may be left
+    (a table: ``states``, how many are tried at each point, 256 at most and by default; ``block``,
+    how many bytes of a file are written at once, 512); ``recover`` is called then, with what
+    ``setup`` returned, in the place of ``check``, and raises or returns False on the bug (see also
+    ``tracelock.after_crash``). ``schedules`` is 1,000 there unless given.
 
     ``backend``: ``threading``, ``multiprocessing``, ``asyncio`` or ``trio`` (default: threads, or
     asyncio for coroutine functions). ``strategy``: ``auto``, ``random``, ``pct``, ``pos``,
@@ -143,6 +150,8 @@ def explore(
         always,
         faults,
         network,
+        crash_consistency,
+        recover,
     )
     target = target_for(scenario, code, allow_call=allow_call)
     plan = Plan(
@@ -168,6 +177,7 @@ def replay(
     always: Callable[..., Any] | Sequence[Callable[..., Any]] = (),
     instrument: Sequence[str] | str | None = None,
     expected_errors: Sequence[type[BaseException]] = (),
+    recover: Callable[..., Any] | None = None,
     backend: str | None = None,
     allow_call: bool = False,
     start_method: str | None = None,
@@ -176,16 +186,18 @@ def replay(
 ) -> ReplayResult:
     """Execute a trace again, event by event, on its own backend or another one.
 
-    A trace of Python code needs the same ``setup``, ``workers``, ``check`` and ``always`` again, or
-    with ``allow_call`` imports them by the names that are in the trace; what was instrumented is in
-    the trace. Every event's worker, op, target and result are compared with the trace; the first
-    that differs ends the replay (``diverged``). Where the code has changed since, ``notes`` says
-    which file, and events are matched by function and access. Raises what ``explore`` raises, and
-    TraceError where the trace does not go with what is given.
+    A trace of Python code needs the same ``setup``, ``workers``, ``check``, ``always`` and
+    ``recover`` again, or with ``allow_call`` imports them by the names that are in the trace; what
+    was instrumented is in the trace. Every event's worker, op, target and result are compared with
+    the trace; the first that differs ends the replay (``diverged``). Where the code has changed
+    since, ``notes`` says which file, and events are matched by function and access. Raises what
+    ``explore`` raises, and TraceError where the trace does not go with what is given.
     """
     from tracelock.session.code import PythonCode
 
-    code = PythonCode(workers, setup, check, instrument, expected_errors, always=always)
+    code = PythonCode(
+        workers, setup, check, instrument, expected_errors, always=always, recover=recover
+    )
     target = target_of(trace, code=code, allow_call=allow_call)
     settings = Settings(
         backend or "",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tracelock.errors import UsageError
+from tracelock.instrument.crashes import rules as crash_rules
 from tracelock.instrument.network.rules import NetworkRules, rules_of
 from tracelock.instrument.program import PythonProgram, module_of
 from tracelock.session.first_party import Project, named, root_for
@@ -17,7 +18,8 @@ from tracelock.session.first_party import Project, named, root_for
 class PythonCode:
     """What there is to run (``workers``, with what ``setup`` makes, then ``check``), and what may
     happen to it: ``expected_errors``, ``cancellations``, ``cancellable``, ``gc``, ``faults`` and
-    ``network``; ``always``: what has to hold between steps. See ``tracelock.explore``.
+    ``network``, ``crash_consistency`` with ``recover``; ``always``: what has to hold between steps.
+    See ``tracelock.explore``.
 
     None for ``instrument``, ``cancellations`` and ``gc``: what the document says that names the
     code, else the modules in which the workers were written with those of the user's own that they
@@ -35,6 +37,8 @@ class PythonCode:
     always: Callable[..., Any] | Sequence[Callable[..., Any]] = ()
     faults: int | None = None
     network: Mapping[str, Any] | NetworkRules | None = None
+    crash_consistency: bool | Mapping[str, Any] | crash_rules.CrashRules | None = None
+    recover: Callable[..., Any] | None = None
 
     def program(
         self, name: str = "", *, source: dict[str, Any] | None = None,
@@ -59,7 +63,8 @@ class PythonCode:
             found = (module_of(work) for work in (*self.workers, *invariants))
             own = list(dict.fromkeys(module for module in found if module is not None))
             project = Project(root or (root_for(own[0]) if own else None))
-            others = (module_of(one) for one in (self.setup, self.check) if one is not None)
+            given = (self.setup, self.check, self.recover)
+            others = (module_of(one) for one in given if one is not None)
             own = project.first_party(own, [*others, *leads])
             modules = list(dict.fromkeys([*own, *modules]))
         first = self.workers[0] if self.workers else None
@@ -69,7 +74,25 @@ class PythonCode:
             name or module_of(first) or "python", dict(source or {}), document, names,
             owns=None if project is None else project.owns, every=wanted.every,
             found=list(wanted.found), invariants=invariants, network=self.rules(),
+            crashes=self.crash_rules(), recover=self.recover,
         )  # fmt: skip
+
+    def crash_rules(self) -> crash_rules.CrashRules:
+        """Whether all may end by a crash. Raises UsageError where that makes no sense."""
+        rules = crash_rules.rules_of(self.crash_consistency)
+        if self.recover is not None and not rules.on:
+            raise UsageError(
+                "recover is called after a crash, and none may come without crash_consistency=True"
+            )
+        last = self.recover or self.check
+        if rules.on and last is not None and inspect.iscoroutinefunction(last):
+            raise UsageError(
+                "after a crash the loop is gone with the program: with crash_consistency give "
+                "recover=, a plain function that reads the files"
+            )
+        if self.recover is not None and not callable(self.recover):
+            raise UsageError(f"recover: {self.recover!r:.80} cannot be called")
+        return rules
 
     def rules(self) -> NetworkRules:
         """What the network may do. Raises UsageError where that makes no sense."""

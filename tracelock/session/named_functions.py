@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from tracelock.backends.calls import check_calls, find_call
 from tracelock.errors import Problem, ScenarioError, TraceError
+from tracelock.instrument.crashes.rules import CrashRules
 from tracelock.instrument.network.rules import NetworkRules
 from tracelock.instrument.program import PythonProgram, by_name
 from tracelock.session.backends import check_supported
@@ -41,6 +42,7 @@ def program_of(scenario: Scenario, *, allow_call: bool, given: PythonCode) -> Py
     found = _Importer(scenario)
     setup = found.function("python.setup", python.setup)
     check = found.function("python.check", python.check)
+    recover = found.function("python.recover", python.recover)
     expected = [
         found.error(f"python.expected_errors[{place}]", name)
         for place, name in enumerate(python.expected_errors or ())
@@ -62,6 +64,10 @@ def program_of(scenario: Scenario, *, allow_call: bool, given: PythonCode) -> Py
         python.cancellable if given.cancellable is None else given.cancellable,
         [one for one in invariants if one is not None],
         network=given.rules_beside(NetworkRules.of_table(python.network)),
+        crash_consistency=given.crash_rules() if given.crash_consistency else
+        CrashRules.of_table(python.crash_consistency) if isinstance(python.crash_consistency, dict)
+        else python.crash_consistency,
+        recover=recover,
     )  # fmt: skip
     return code.program(scenario.name, document=scenario.to_data(), names=names)
 
@@ -161,6 +167,10 @@ class _Importer:
         self.problems.append(self.scenario.problem(at, message))
 
 
+#: Functions that a trace names besides its workers.
+_GIVEN = ("setup", "check", "recover")
+
+
 # --- traces ----------------------------------------------------------------------------------
 def program_of_trace(trace: Trace) -> PythonProgram:
     """The program of a trace, its functions imported by their names.
@@ -172,7 +182,7 @@ def program_of_trace(trace: Trace) -> PythonProgram:
 
     python = trace.scenario["python"]
     named = _calls(trace)
-    named.update((k, python[k]) for k in ("setup", "check") if isinstance(python.get(k), str))
+    named.update((k, python[k]) for k in _GIVEN if isinstance(python.get(k), str))
     always = python.get("always")
     named.update((f"always: {one}", one) for one in (always if isinstance(always, list) else ()))
     errors = python.get("expected_errors")

@@ -87,7 +87,8 @@ def _of_scenario(scenario: Scenario, code: PythonCode | None, allow_call: bool) 
         target = ScenarioTarget(scenario)
         if code is not None and (
             code.cancellations or code.cancellable or code.gc or code.faults or code.network
-        ):
+            or code.crash_consistency
+        ):  # fmt: skip
             require(target, Capability.INJECTIONS)
         return target
     from tracelock.session.code import PythonCode
@@ -114,6 +115,7 @@ def target_of(trace: Trace, *, code: PythonCode | None = None, allow_call: bool 
         from tracelock.scenario.loading import scenario_from_data
 
         return ScenarioTarget(scenario_from_data(trace.scenario, "the trace's scenario"))
+    from tracelock.instrument.crashes.rules import CrashRules
     from tracelock.instrument.network.rules import NetworkRules
     from tracelock.instrument.program import PythonProgram
     from tracelock.session.first_party import exactly
@@ -131,6 +133,7 @@ def target_of(trace: Trace, *, code: PythonCode | None = None, allow_call: bool 
                 cancellable=recorded.get("cancellable"),
                 gc=int(recorded.get("collections", 0)), faults=None,
                 network=NetworkRules.of_table(recorded.get("network") or {}),
+                crash_consistency=CrashRules.of_table(recorded.get("crash_consistency") or {}),
             ).program()  # fmt: skip
         if not allow_call:
             raise UsageError(NOT_ALLOWED if code is None else _GIVE)

@@ -22,6 +22,7 @@ from tracelock.explore.shrink.fewest import fewest
 from tracelock.explore.shrink.trials import FAR, Block, BlockPlan, Trials, Tried, blocks_of
 from tracelock.ops import CHOOSE, NAMES, NOTIFY, Layout
 from tracelock.trace import Verdict
+from tracelock.trace.crashes import CRASH
 
 #: By the event's name: what goes after "goes on to", and after "before somebody", with the
 #: preposition of its target.
@@ -195,6 +196,8 @@ def _other_choice(layout: Layout, bad: Entry, good: Entry) -> str:
         return f"If {name} wakes {instead} and not {woken}, it passes."
     if bad[1] == good[1] == CHOOSE:
         taken, instead = (entry[2].remark or f"value {entry[3]}" for entry in (bad, good))
+        if bad[2].body.name == CRASH:
+            return f"With {instead} in its place it passes."
         return f"If {name} chooses {instead} and not {taken}, it passes."
     return f"If {name} {_phrase(layout, good, 1)} and does not run out of time there, it passes."
 

@@ -9,14 +9,22 @@ is one where the buffer has to be filled. The objects above are the interpreter'
 from __future__ import annotations
 
 import io
+import os
+from functools import partial
 from typing import Any, Final
 
 from tracelock.instrument.callers import caller
 from tracelock.instrument.files.access import PathNames, paths_of, saw, text, touch
+from tracelock.instrument.files.durable import closed, cut, opened, written
 from tracelock.instrument.files.locks import closing
 from tracelock.instrument.patching import patch
 from tracelock.instrument.worker import Worker, here
 
+#: The flags of ``os.open`` of each mode, as far as they change what is on the disk.
+_FLAGS: Final = {
+    "r": 0, "w": os.O_CREAT | os.O_TRUNC, "x": os.O_CREAT | os.O_EXCL,
+    "a": os.O_CREAT | os.O_APPEND,
+}  # fmt: skip
 _OPENED: Final = {"a": "opened to append", "w": "made or emptied", "x": "made"}
 
 
@@ -58,11 +66,19 @@ class ControlledFile(io.FileIO):
 
     def write(self, data: Any) -> Any:
         self._writes(text(memoryview(data).cast("B")))
-        return super().write(data)
+        worker = here()
+        if worker is None or not self._label:
+            return super().write(data)
+        return written(worker, caller(worker), self.fileno(), data, partial(super().write, data))
 
     def truncate(self, size: int | None = None) -> int:
-        self._writes(f"truncated to {self.tell() if size is None else size}")
-        return super().truncate(size)
+        size = self.tell() if size is None else size
+        self._writes(f"truncated to {size}")
+        worker = here()
+        if worker is None or not self._label:
+            return super().truncate(size)
+        call = partial(super().truncate, size)
+        return int(cut(worker, caller(worker), self.fileno(), size, call))
 
     def seek(self, offset: int, whence: int = 0) -> int:
         if whence == 2:
@@ -74,6 +90,7 @@ class ControlledFile(io.FileIO):
             worker = here()
             if worker is not None and self._label and self.closefd:
                 closing(worker, self.fileno())
+                closed(worker, self.fileno())
         super().close()
 
 
@@ -121,8 +138,13 @@ def open_file(
             )  # fmt: skip
         else:
             looked = touch(worker, at, [*names.all, *names.above])
+    make = partial(ControlledFile, file, "".join(k for k in mode if k not in "bt"), closefd, opener)
     try:
-        raw = ControlledFile(file, "".join(k for k in mode if k not in "bt"), closefd, opener)
+        if number or opener is not None:
+            raw = make()
+        else:
+            kind = next((k for k in "awx" if k in kinds), "r")
+            raw = opened(worker, caller(worker), file, None, True, _FLAGS[kind], make)
     except FileNotFoundError:
         if looked:
             saw(worker, False)

@@ -13,10 +13,12 @@ import inspect
 import os
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from tracelock.instrument.callers import caller
 from tracelock.instrument.files.access import PathNames, paths_of, saw, text, touch
+from tracelock.instrument.files.durable import closed, copied, made, opened
 from tracelock.instrument.files.locks import closing
 from tracelock.instrument.patching import declared, patch
 from tracelock.instrument.worker import Worker
@@ -148,10 +150,13 @@ def _control(name: str, describe: Describe) -> None:
             touched = None  # the original raises what there is to raise
         if touched is None:
             return real(*args, **kwargs)
+        may_crash = worker.hub.program.crashes.on
+        at = caller(worker)
         shown = text(args[1]) if name in _WRITES and len(args) > 1 else _SHOWN.get(name)
-        stepped = touch(worker, caller(worker), *touched, shown)
+        stepped = touch(worker, at, *touched, shown)
+        call = partial(real, *args, **kwargs)
         try:
-            result = real(*args, **kwargs)
+            result = made(worker, at, name, args, kwargs, call) if may_crash else call()
         except FileNotFoundError:
             if stepped and name in _TELLS:
                 saw(worker, False)
@@ -185,7 +190,9 @@ def os_open(
         touch(worker, at, reads, names.all, "emptied")
     else:
         touch(worker, at, reads)
-    descriptor: int = real(path, flags, mode, dir_fd=dir_fd)
+    call = partial(real, path, flags, mode, dir_fd=dir_fd)
+    follow = not flags & getattr(os, "O_NOFOLLOW", 0)
+    descriptor: int = opened(worker, at, path, dir_fd, follow, flags, call)
     paths_of(worker.hub).opens(descriptor, names.all[-1])
     return descriptor
 
@@ -193,6 +200,7 @@ def os_open(
 @patch("os.close")
 def os_close(worker: Worker, real: Any, fd: int) -> None:
     closing(worker, fd)
+    closed(worker, fd)
     real(fd)
 
 
@@ -201,6 +209,7 @@ def os_dup(worker: Worker, real: Any, fd: int, /) -> int:
     """Both stand for one open file."""
     copy: int = real(fd)
     handles = paths_of(worker.hub).handles
+    copied(worker, fd, copy)
     if fd in handles:
         # without locks: closing it gives nothing up as long as the other is open
         handles[copy] = type(handles[fd])(handles[fd].label, handles[fd].key)

@@ -18,6 +18,7 @@ from tracelock.engine.controller import Controller
 from tracelock.engine.limits import INTERRUPTED, TIME_UP, RunLimits
 from tracelock.engine.open import OpenController
 from tracelock.instrument.backend import PythonBackend
+from tracelock.instrument.crashes.points import run_or_crash
 from tracelock.instrument.failures import hear
 from tracelock.instrument.given_up import Stuck
 from tracelock.instrument.hub import Phase, ScheduleOver, contexts, get_ident, new_baton
@@ -321,10 +322,9 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
             tasks.well = self.well(controller)
 
     def _phases(self, controller: OpenController, tasks: TasksT) -> None:
-        hub, program = self.hub, self.program
+        hub = self.hub
         state = self._start_workers(controller, tasks)
-        tasks.run()
-        self._go_on()
+        crashed = run_or_crash(tasks, self._go_on)
         hub.over = True
         if controller.limit is not None and len(controller.log) >= controller.max_steps:
             controller.limit += going_round(controller)
@@ -341,9 +341,9 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
             self.kept.checked()
             self._exit(controller)
             self._go_on()
-        for loop in (tasks, *hub.own_loops):
+        for loop in () if crashed else (tasks, *hub.own_loops):
             hear(self, controller, loop)
-        if completed and self._completed(controller) and program.outcome.failure is None:
+        if completed and not crashed and self.well(controller):
             self.finish(controller, tasks)
 
     def _starved(self, controller: OpenController, tasks: TasksT) -> None:

@@ -49,6 +49,11 @@ class ProcessBackend(ThreadBackend):
             raise UsageError(
                 "always: what processes have of their own cannot be looked at between their steps"
             )
+        if program.crashes.on:
+            raise UsageError(
+                "crash_consistency: what processes do to files is seen by each of them alone, so "
+                "that nobody knows what a crash may leave: let threads or tasks do it"
+            )
         super().__init__(program, limits)
         self.hub.gil = None  # each process has its own
         self._relays: list[Relay] = []

@@ -12,6 +12,7 @@ from tracelock.engine.limits import RunLimits
 from tracelock.engine.open import OpenController
 from tracelock.errors import UsageError
 from tracelock.instrument.backend import PythonBackend
+from tracelock.instrument.crashes.points import crash_at_end
 from tracelock.instrument.failures import hear
 from tracelock.instrument.gil.worker import Gil
 from tracelock.instrument.given_up import Stuck
@@ -57,6 +58,7 @@ class ThreadBackend(PythonBackend):
         with contextlib.suppress(Stuck):
             self._run(state)
         hub.block_loops()
+        crash_at_end(hub)
         if hub.own_loops and hub.own_loops[0].starved(self):
             controller.active.clear()
             controller.essential.clear()
@@ -76,7 +78,7 @@ class ThreadBackend(PythonBackend):
 
     def _check_apart(self, controller: OpenController, state: Any) -> None:
         """Call ``check``, and tell what it changes from what the workers have changed."""
-        if self.program.check is not None:
+        if self.program.checks:
             self.kept.ran()
             self._check(controller, state)
             self.kept.checked()

@@ -12,8 +12,9 @@ from typing import Final
 
 from tracelock.report.failure.slicing import Slice
 from tracelock.report.timeline import Reasons, Switch
-from tracelock.report.wording import chosen, clean, describe, shown, waits
+from tracelock.report.wording import chosen, clean, crashed, describe, shown, waits
 from tracelock.trace import MISSING, Event, Trace
+from tracelock.trace.crashes import CRASH
 
 __all__ = ["MOST", "StoryLine", "Teller", "after_all", "ended", "story_lines"]
 
@@ -237,7 +238,7 @@ class Teller:
                 return f"notifies {name}"
             return f"wakes {' and '.join(self.names[one] for one in woken) or 'nobody'}"
         if op == "choose":
-            return f"chooses {chosen(event)}"
+            return f"chooses {chosen(event)}" if target != CRASH else crashed(event)
         if op in _VERBS:
             return f"{_VERBS[op]} {name}"
         return describe(event, self.names)

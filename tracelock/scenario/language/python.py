@@ -56,6 +56,17 @@ def _flag_or_whole(value: object) -> bool | int:
     raise complain(f"true, false or a whole number belongs here, not {kind_of(value)}")
 
 
+def _flag_or_table(value: object) -> bool | dict[str, str]:
+    if isinstance(value, bool):
+        return value
+    if not isinstance(value, Mapping):
+        raise complain(f"true, false or a mapping belongs here, not {kind_of(value)}")
+    return _table({
+        name: str(item) if isinstance(item, int) and not isinstance(item, bool) else item
+        for name, item in value.items()
+    })  # fmt: skip
+
+
 _DOTTED: Final = r"^[^\W\d]\w*(\.[^\W\d]\w*)*$"
 _MODULES: Final = {
     "anyOf": [
@@ -65,6 +76,12 @@ _MODULES: Final = {
 }
 _ERRORS: Final = {"type": ["array", "null"], "items": {"type": "string"}}
 _TABLE: Final = {"type": "object", "additionalProperties": {"type": "string"}}
+_FLAG_OR_TABLE: Final = {
+    "anyOf": [
+        {"type": "boolean"},
+        {"type": "object", "additionalProperties": {"type": ["string", "integer"]}},
+    ]
+}
 _FLAG_OR_WHOLE: Final = {"type": ["boolean", "integer"], "minimum": 0}
 
 Modules = Annotated[list[str] | None, _texts("modules", "all"), FieldKind("modules", _MODULES)]
@@ -75,6 +92,10 @@ Table = Annotated[dict[str, str], PlainValidator(_table), FieldKind("table", _TA
 FlagOrWhole = Annotated[
     bool | int, PlainValidator(_flag_or_whole), FieldKind("flag_or_whole", _FLAG_OR_WHOLE)
 ]
+FlagOrTable = Annotated[
+    bool | dict[str, str], PlainValidator(_flag_or_table),
+    FieldKind("flag_or_table", _FLAG_OR_TABLE),
+]  # fmt: skip
 
 
 class PythonDecl(DocumentModel):
@@ -123,6 +144,18 @@ class PythonDecl(DocumentModel):
         default_factory=dict,
         description="What sockets between workers may do: splits (reads of a direction that give "
         "less than has come), faults (how many a schedule may have), kinds (of these).",
+    )
+    crash_consistency: FlagOrTable = Field(
+        False,
+        description="Whether the machine may crash at any operation on files, which loses what was "
+        "not synced; a table: states (how many are tried at each point), block (how many bytes of "
+        "a file are written at once).",
+    )
+    recover: OptionalText = Field(
+        None,
+        description="Called with what setup returned after a crash, in the place of check; raises "
+        'or returns false on the bug: "module:function".',
+        json_schema_extra={"pattern": FUNCTION},
     )
     collections: OptionalWhole = at_least(0, "Recorded: what gc was.")
     pytest: OptionalText = Field(None, description="Recorded: the id of the test that this was.")
