@@ -7,7 +7,8 @@ from collections import Counter
 import pytest
 
 from tracelock.backends.rules import THREADING_RULES
-from tracelock.engine.open import OpenController, OpenLayout
+from tracelock.engine.open import OpenController
+from tracelock.engine.open_layout import OpenLayout
 from tracelock.errors import LimitReached
 from tracelock.explore.running import Tape
 from tracelock.objects import VARIABLE

@@ -20,7 +20,6 @@ CLOCKS: Final = ("virtual", "adversarial")
 EXPORTS: Final = ("threading", "multiprocessing", "asyncio", "trio", "python", "pytest")
 START_METHODS: Final = ("fork", "spawn", "forkserver")
 ISOLATION: Final = ("auto", "always", "never")
-
 CI_FORMATS: Final = ("github", "sarif", "junit")
 SHELLS: Final = ("bash", "zsh", "fish")
 REPORTS: Final = ("html", "markdown", "chrome", "shiviz", "text")

@@ -13,7 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from tracelock.engine.controller import Controller
-from tracelock.engine.open import OpenController, OpenLayout
+from tracelock.engine.open import OpenController
+from tracelock.engine.open_layout import OpenLayout
 from tracelock.engine.recording import result_of
 from tracelock.engine.replaying import Replay
 from tracelock.errors import Divergence

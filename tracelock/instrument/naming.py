@@ -26,7 +26,7 @@ from sys import getrefcount
 from types import FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
-from tracelock.engine.open import OpenLayout
+from tracelock.engine.open_layout import OpenLayout
 from tracelock.instrument import callers
 from tracelock.instrument.accesses import places
 from tracelock.instrument.accesses.places import namespace_of

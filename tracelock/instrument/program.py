@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, ClassVar, Final
 
-from tracelock.engine.open import OpenLayout
+from tracelock.engine.open_layout import OpenLayout
 from tracelock.errors import StepFailure, UsageError
 from tracelock.instrument.crashes.rules import CrashRules
 from tracelock.instrument.loops.aim import Aim, chosen_of

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tracelock.engine.open import OpenLayout
+from tracelock.engine.open_layout import OpenLayout
 from tracelock.engine.recording import target_name
 from tracelock.explore.running import Runner
 from tracelock.explore.search import Budget, Searched, search
