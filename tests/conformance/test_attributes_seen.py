@@ -163,7 +163,9 @@ def test_attributes_that_are_held_in_c_or_by_a_metaclass(
     found = tracelock.explore(
         setup=Plain, workers=[lambda o: sets(), lambda o: reads()], strategy="dpor"
     )
-    assert (found.verdict, found.executions) == ("verified", 2)
+    assert found.executions == 2
+    kept = {"Context"} if made is precise else set()  # which has more than its attributes, in C
+    assert (found.verdict, set(found.account.unseen)) == ("passed" if kept else "verified", kept)
 
 
 def warns() -> None:

@@ -64,10 +64,21 @@ def plan_look(type_: type, operation: str) -> Look | None:
 
 
 def _plan_look(type_: type, operation: str) -> Look | None:
+    if operation == "__missing__":  # keys are looked up, and what is found is shown
+        return (
+            _filled
+            if access_of(type_, "__getitem__") == ops.WRITE
+            else plan_look(type_, "__repr__")
+        )
     plan = _plan_of(type_, operation)
     if operation in SHOWING_ORDER and is_set(type_) and plan is not looked:  # which tells itself
         return functools.partial(_in_order, plan)
     return plan
+
+
+def _filled(obj: Any, operation: str, site: Site, context: Context) -> Any:
+    context.access(ops.WRITE, obj, None, site)
+    return looked(obj, "__repr__", site, context)
 
 
 def _in_order(plan: Look | None, obj: Any, operation: str, site: Site, context: Context) -> Any:
@@ -277,6 +288,13 @@ def given(function: Any, roots: list[Any], site: Site, context: Context) -> None
         context.together(reading, [(each, None) for each in filled], site)
     elif found.parts or found.cut:
         point(found, name, site, context)
+
+
+def filling(values: Iterable[Any], site: Site, context: Context) -> None:
+    """Before keys are looked up in these, by code in C: some put in what they have not."""
+    for each in values:
+        if not is_plain(each) and access_of(type(each), "__getitem__") == ops.WRITE:
+            context.access(ops.WRITE, each, None, site)
 
 
 def calls_code(function: Any) -> bool:

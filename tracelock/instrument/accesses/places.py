@@ -7,10 +7,13 @@ be referred to weakly is kept until the schedule is over.
 
 from __future__ import annotations
 
+import gc
 import sys
 from _weakref import ref
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
+from io import BytesIO
 from types import GetSetDescriptorType, MemberDescriptorType, ModuleType
 from typing import Any, Final
 
@@ -18,6 +21,8 @@ from tracelock.instrument.contexts import class_line, identity
 
 #: What gives an object's namespace in its class.
 _SLOTS: Final = (GetSetDescriptorType, MemberDescriptorType)
+#: What a memoryview can be of that is a container itself.
+EXPORTING: Final = (bytearray, array, BytesIO)
 #: ``id`` of a namespace -> the object it belongs to.
 namespaces: Final[dict[int, Callable[[], Any]]] = {}
 _held: Final[list[int]] = []  # those that are kept alive for it
@@ -88,6 +93,17 @@ def slots_of(type_: type) -> list[str]:
         if "__slots__" in cls.__dict__:
             kept = cls.__dict__.items()
             found += [name for name, value in kept if type(value) is MemberDescriptorType]
+    return found
+
+
+def memory_of(view: Any) -> object:
+    """What a memoryview is of; None once it was released."""
+    try:
+        found: object = view.obj
+    except ValueError:
+        return None
+    if type(found).__name__ == "_BytesIOBuffer":  # of ``BytesIO.getbuffer()``
+        found = next((each for each in gc.get_referents(found) if isinstance(each, BytesIO)), found)
     return found
 
 

@@ -20,6 +20,7 @@ from tracelock.instrument.accesses.containers import (
     access_of,
     reads,
 )
+from tracelock.instrument.accesses.implied import written
 from tracelock.instrument.accesses.places import owner_of, place_of
 from tracelock.instrument.accesses.reach import CODE, Reach, StandIn, keyed, kind_of, others
 from tracelock.instrument.accesses.stepping import StepWalk, enter
@@ -158,6 +159,8 @@ class Method(Passing):
         place, name = place_of(owner, args[0]) if args else (owner, None)
         whole = None if place is not owner or type(owner) is not dict else owner_of(owner)
         if whole is None:
+            if name is not None and self._kind == ops.WRITE:
+                written(place, name, self._site, context, args[1] if len(args) > 1 else None)
             context.access(self._kind, place, name, self._site, _arguments(args), also)
         else:
             self._as_attributes(context, whole, args, keywords)
@@ -174,6 +177,9 @@ class Method(Passing):
         for each in args:
             names.update(dict.fromkeys(each) if isinstance(each, dict) else {})
         parts = [(obj, name) for name in names if type(name) is str]
+        if self._kind == ops.WRITE:
+            for _, name in parts:
+                written(obj, name, self._site, context)
         reads, writes = ((), parts) if self._kind == ops.WRITE else (parts, ())
         context.together(reads, writes, self._site)
 

@@ -121,6 +121,9 @@ class ExpressionRewriter(OperatorRewriter):
         place = self.place(node)
         wraps = [self._handing(function, each) for each in arguments]
         match function:
+            case ast.Name(id="partial") | ast.Attribute(attr="partial"):
+                wraps[len(node.args) :] = [None] * len(node.keywords)  # kept, and handed on
+        match function:
             case ast.Name(id=name) | ast.Attribute(attr=name) if (
                 self.renamed.get(name, name) in ABOUT
             ):
