@@ -179,11 +179,14 @@ def reading_all(obj: Any, site: Site, context: Context) -> None:
 def _vars(function: Callable[..., Any], about: None, site: Site, /, *args: Any) -> Any:
     if not args:
         return sys._getframe(1).f_locals  # of whoever calls it
-    found = function(*args)
     context = _context()
     if context is not None:
         if issubclass(type(args[0]), type):
             names_of_class(args[0], site, context)
+        elif namespace_of(args[0]) is not None:
+            context.access(ops.READ, args[0], "__dict__", site)
+    found = function(*args)
+    if context is not None:
         learn(args[0], found)
     return found
 

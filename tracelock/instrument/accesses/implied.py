@@ -29,7 +29,6 @@ from tracelock.instrument.accesses.containers import holder_of
 from tracelock.instrument.contexts import Context, class_names, module_names, out_of_control
 from tracelock.instrument.rewrite.sites import Site
 
-_IN_C: Final = (GetSetDescriptorType, MemberDescriptorType)
 #: What modules hold that no one is expected to rebind while workers run.
 CALLABLE: Final = (FunctionType, BuiltinFunctionType, ModuleType, type)
 #: Attributes of functions, and those of them that a call reads.
@@ -64,12 +63,16 @@ def keeps_in_c(type_: type, holder: type, name: str, value: object) -> bool:
     kind = type(value)
     if kind is property:
         return name in _PROPERTIES.get((holder.__module__, holder.__name__), ())
-    if kind not in _IN_C or "__slots__" in class_names(holder):
+    if not _in_c(kind) or "__slots__" in class_names(holder):
         return False
     if name[:2] == "__":
         known = _OF_FUNCTIONS if holder is FunctionType else _OF_ERRORS
         return (holder is FunctionType or holder is BaseException) and name in known
     return issubclass(type_, BaseException | CellType) or holder.__module__ == "decimal"
+
+
+def _in_c(kind: type) -> bool:
+    return kind is GetSetDescriptorType or kind is MemberDescriptorType  # it may define ``__eq__``
 
 
 def read_in_c(obj: Any, name: str, site: Site, context: Context) -> None:
@@ -102,7 +105,7 @@ def changing_method(type_: type, name: str) -> Callable[[Any, str, Site, Context
         if name in methods and issubclass(type_, base):
             holder = holder_of(type_, name)
             of = None if holder is None else class_names(holder)[name]
-            if type(of) in (MethodDescriptorType, WrapperDescriptorType):
+            if type(of) is MethodDescriptorType or type(of) is WrapperDescriptorType:
                 return functools.partial(_change, *methods[name])
     return None
 
@@ -118,7 +121,7 @@ def written_in_class(cls: Any, name: str, site: Site, context: Context, value: o
     holder = holder_of(cls, name)
     now = _ABSENT if holder is None else class_names(holder)[name]
     meta = holder_of(type(cls), name)
-    in_c = meta is not None and type(class_names(meta)[name]) in _IN_C
+    in_c = meta is not None and _in_c(type(class_names(meta)[name]))
     if in_c or name[:2] == "__" or _is_method(now) or _is_method(value):
         context.doubt(
             f"{name} of {cls.__name__}",
