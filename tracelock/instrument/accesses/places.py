@@ -141,7 +141,8 @@ _caches: Final[dict[tuple[str, str], KeptResults]] = {}
 def cache_of(function: Any) -> KeptResults:
     """The cache of a function that ``lru_cache`` was given, or of what it made of that. One for
     each function in the source, as ``Closure`` is."""
-    key = (str(function.__module__), str(function.__qualname__))
+    named = function if hasattr(function, "__qualname__") else type(function)  # or a partial
+    key = (str(function.__module__), str(named.__qualname__))
     return _caches.setdefault(key, KeptResults(*key))
 
 

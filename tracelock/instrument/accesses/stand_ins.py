@@ -99,7 +99,17 @@ def _arguments(args: tuple[object, ...]) -> object:
     return args[0] if len(args) == 1 else args or None
 
 
-class Passing(StandIn):
+class _NamedByEach(type):
+    # Classes of which each object says, by ``__module__``, where what it stands for is from.
+
+    __module__ = property(lambda cls: __name__)
+
+    def __new__(cls, name: str, bases: tuple[type, ...], names: dict[str, Any]) -> _NamedByEach:
+        names["__module__"] = property(lambda self: self._real.__module__)
+        return super().__new__(cls, name, bases, names)
+
+
+class Passing(StandIn, metaclass=_NamedByEach):
     # To ``isinstance``, comparisons and attributes it is the method that it stands for.
 
     __slots__ = ("_real",)

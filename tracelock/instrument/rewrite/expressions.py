@@ -6,7 +6,7 @@ import ast
 import builtins
 from typing import Any
 
-from tracelock.instrument.accesses import hooks
+from tracelock.instrument.accesses import hooks, spread_calls
 from tracelock.instrument.accesses.callbacks import ABOUT, MENTIONED, TAKERS
 from tracelock.instrument.accesses.containers import METHOD_NAMES
 from tracelock.instrument.accesses.functions import FUNCTION_NAMES, READERS
@@ -119,9 +119,13 @@ class ExpressionRewriter(OperatorRewriter):
         one = one and not isinstance(node.args[0], ast.Starred | ast.GeneratorExp)
         one = one and not any(keyword.arg == "key" for keyword in node.keywords)
         place = self.place(node)
+        spread = any(isinstance(each, ast.Starred) for each in node.args)
+        by = spread_calls if spread or any(not each.arg for each in node.keywords) else hooks
         wraps = [self._handing(function, each) for each in arguments]
         match function:
-            case ast.Name(id="partial") | ast.Attribute(attr="partial"):
+            case ast.Name(id=name) | ast.Attribute(attr=name) if (
+                self.renamed.get(name, name) == "partial"
+            ):
                 wraps[len(node.args) :] = [None] * len(node.keywords)  # kept, and handed on
         match function:
             case ast.Name(id=name) | ast.Attribute(attr=name) if (
@@ -146,7 +150,7 @@ class ExpressionRewriter(OperatorRewriter):
                 node.args[0] = self.reading(node.args[0], "__iter__", place)
                 return node
             case ast.Attribute(value=ast.Constant(value=str()), attr="format" | "format_map"):
-                function.value = self.attribute_of(function, function.value, hooks.method)
+                function.value = self.attribute_of(function, function.value, by.method)
                 return node
             case ast.Name(id=name) | ast.Attribute(attr=name) if name in FUNCTION_NAMES:
                 pass
@@ -154,19 +158,19 @@ class ExpressionRewriter(OperatorRewriter):
                 self.scope.owner(name) is None and name in self.module_scope.imported
             ):
                 # of a module that an import statement of this module bound
-                node.func = self.hook(hooks.calling_any, function, function, place)
+                node.func = self.hook(by.calling_any, function, function, place)
                 return node
             case ast.Name(id=name) if name in _PLAIN_CALLS and self.builtin(name):
                 return node
             case ast.Attribute(value=before):
                 function.value = self.visited(before)
                 if not self._unshared(function, before, True):
-                    function.value = self.attribute_of(function, function.value, hooks.method)
+                    function.value = self.attribute_of(function, function.value, by.method)
                 return node
             case _:
-                node.func = self.hook(hooks.calling_any, function, self.visited(function), place)
+                node.func = self.hook(by.calling_any, function, self.visited(function), place)
                 return node
-        node.func = self.hook(hooks.calling, function, self.visited(function), place)
+        node.func = self.hook(by.calling, function, self.visited(function), place)
         return node
 
     def _handing(self, function: ast.expr, argument: ast.expr) -> Any:
