@@ -19,8 +19,8 @@ from operator import attrgetter
 from types import CellType, FunctionType
 from typing import Any, Final, TypeVar
 
+from tracelock.instrument.accesses.class_stand_in import ClassStandIn
 from tracelock.instrument.accesses.places import namespace_of
-from tracelock.instrument.class_stand_in import ClassStandIn
 from tracelock.instrument.contexts import class_names, identity
 from tracelock.instrument.live_objects import LiveObjects
 from tracelock.instrument.live_objects import is_foreign as _foreign

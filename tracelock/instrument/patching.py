@@ -16,7 +16,7 @@ from types import ClassMethodDescriptorType, ModuleType
 from typing import Any, Final
 
 from tracelock.errors import InternalError
-from tracelock.instrument.class_stand_in import ClassStandIn
+from tracelock.instrument.accesses.class_stand_in import ClassStandIn
 from tracelock.instrument.worker import here
 
 CONTROLLED: Final = "controlled"  # a scheduling point; the scheduler decides
