@@ -9,7 +9,7 @@ from types import CodeType
 
 import pytest
 
-from tracelock.instrument.gil.originals import Parts
+from tracelock.instrument.gil.originals import DefinitionsByLine
 
 
 def codes_of(source: str) -> list[CodeType]:
@@ -37,7 +37,7 @@ def test_the_innermost_definition_around_it(module: object) -> None:
     with open(module.__file__, encoding="utf-8") as file:  # type: ignore[attr-defined]
         source = file.read()
     tree = ast.parse(source)
-    parts, codes = Parts(tree), codes_of(source)
+    parts, codes = DefinitionsByLine(tree), codes_of(source)
     assert len(codes) > 15
     for code in codes:
         assert parts.of(code) is by_search(tree, code), code.co_qualname

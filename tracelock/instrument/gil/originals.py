@@ -60,7 +60,7 @@ class Place:
         return []
 
 
-class Parts:
+class DefinitionsByLine:
     """The functions and classes of a syntax tree, by the lines that they take: one look at all."""
 
     def __init__(self, tree: ast.Module) -> None:
@@ -96,7 +96,7 @@ class _Part:
 
 _places: dict[tuple[int, int, bool], Place] = {}
 _flows: dict[int, tuple[CodeType, CodeFlow | None]] = {}
-_files: dict[str, tuple[Parts | None, dict[tuple[str, int], list[CodeType]]]] = {}
+_files: dict[str, tuple[DefinitionsByLine | None, dict[tuple[str, int], list[CodeType]]]] = {}
 _known: dict[tuple[str, str, int], CodeFlow | None] = {}
 _codes: dict[int, _Spans] = {}
 
@@ -149,7 +149,7 @@ def _original(code: CodeType) -> CodeFlow | None:
 
 def _compiled(
     name: str,
-) -> tuple[Parts | None, dict[tuple[str, int], list[CodeType]]]:  # fmt: skip
+) -> tuple[DefinitionsByLine | None, dict[tuple[str, int], list[CodeType]]]:  # fmt: skip
     source = "".join(linecache.getlines(name))
     codes: defaultdict[tuple[str, int], list[CodeType]] = defaultdict(list)
     if not source:
@@ -168,7 +168,7 @@ def _compiled(
         one = left.pop()
         codes[one.co_qualname, one.co_firstlineno].append(one)
         left += [inner for inner in one.co_consts if isinstance(inner, CodeType)]
-    return Parts(tree), codes
+    return DefinitionsByLine(tree), codes
 
 
 def _find(code: CodeType, at: int, hooked: bool) -> Place:
