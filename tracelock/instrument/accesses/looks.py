@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable
+from _thread import get_ident
+from collections.abc import Callable, Iterable, Iterator
+from types import GeneratorType
 from typing import Any, Final
 
 from tracelock import ops
@@ -41,7 +43,7 @@ from tracelock.instrument.accesses.reach import (
 from tracelock.instrument.accesses.stand_ins import Walk
 from tracelock.instrument.accesses.stepping import StepWalk, enter
 from tracelock.instrument.accesses.unordered import SHOWING_ORDER, TAKING_ORDER, is_set, show_order
-from tracelock.instrument.contexts import Context, identity
+from tracelock.instrument.contexts import Context, contexts, identity, on_behalf
 from tracelock.instrument.rewrite.sites import Site
 from tracelock.instrument.steps import is_plain
 
@@ -51,6 +53,10 @@ _ONE_BY_ONE: Final = frozenset({EXTREME, SUM, TRUTH, HASH})
 _ITERATING: Final = _ONE_BY_ONE | {"__iter__", ORDER}
 
 
+#: What is done with each item.
+_WITHIN: Final = {
+    TRUTH: "__bool__", SUM: "__iter__", HASH: "__iter__", EXTREME: "__lt__", ORDER: "__lt__",
+}  # fmt: skip
 Look = Callable[[Any, str, Site, Context], Any]
 
 #: ``id`` of a type -> operation -> what makes its points, None where there are none.
@@ -141,9 +147,9 @@ def looked(obj: Any, operation: str, site: Site, context: Context, code: bool = 
         return obj
     if found is STEPS:
         if operation in _ITERATING and _calls_between(obj, code):
-            return StepWalk(obj, site)
+            return _items(StepWalk(obj, site), obj, operation, site)
         enter(obj, site, context)
-        return obj
+        return _items(obj, obj, operation, site)
     if type(obj) is list and not code and all_inert(obj, operation):
         context.access(ops.READ, obj, None, site)
         return obj
@@ -158,6 +164,21 @@ def looked(obj: Any, operation: str, site: Site, context: Context, code: bool = 
             context.unsure([(owner, None)], "memoryview", why)
         context.access(ops.READ, owner, None, site)
     return obj
+
+
+def _items(walk: Any, obj: Any, operation: str, site: Site) -> Any:
+    """``walk``; where a generator gives items that the operation looks into, what does that too."""
+    within = _WITHIN.get(operation)
+    return walk if within is None or type(obj) is not GeneratorType else _each(walk, within, site)
+
+
+def _each(walk: Any, operation: str, site: Site) -> Iterator[Any]:
+    for one in walk:
+        context = contexts.get(get_ident())
+        yield one if context is None or is_plain(one) else looked(one, operation, site, context)
+
+
+on_behalf.add(identity(_each.__code__))
 
 
 def _calls_between(obj: Any, code: bool) -> bool:

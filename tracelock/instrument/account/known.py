@@ -185,9 +185,11 @@ def _kind(cls: type) -> int:
     for base in cls.__mro__[:-1]:
         module = sys.modules.get(_module(base))
         path = getattr(module, "__file__", None)
-        if module is not None and _module(base) not in ("builtins", "__main__") and (
-            path is None or not path.endswith((".py", ".pyw")) or _has_methods_in_c(base)
-        ):  # fmt: skip
+        if _module(base) in ("builtins", "__main__"):
+            continue
+        if _has_methods_in_c(base) or (
+            module is not None and (path is None or not path.endswith((".py", ".pyw")))
+        ):
             return (
                 ATOM if root_of(_module(base)) in ("_struct", "_datetime", "_decimal") else OPAQUE
             )

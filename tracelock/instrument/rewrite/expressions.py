@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import builtins
-from typing import Any
+from typing import Any, Final
 
 from tracelock.instrument.accesses import hooks, spread_calls
 from tracelock.instrument.accesses.callbacks import ABOUT, MENTIONED, TAKERS
@@ -13,6 +13,11 @@ from tracelock.instrument.accesses.functions import FUNCTION_NAMES, READERS
 from tracelock.instrument.rewrite.operators import FRESH, PYTESTS, SETS, OperatorRewriter
 from tracelock.instrument.rewrite.trees import at_place, copied
 
+#: What built-in functions do with each item that a generator gives them.
+_LOOKED_INTO: Final = {
+    "any": "__bool__", "all": "__bool__", "sum": "__iter__", "dict": "__iter__",
+    "min": "__lt__", "max": "__lt__", "sorted": "__lt__",
+}  # fmt: skip
 #: Built-in functions and classes of which no call is an access that is not seen elsewhere.
 _PLAIN_CALLS = frozenset(
     {
@@ -132,7 +137,10 @@ class ExpressionRewriter(OperatorRewriter):
                 self.renamed.get(name, name) in ABOUT
             ):
                 wraps[:1] = [None] if wraps else []
+        taken = self._taken(function, node.args)
         self.visit_fields(node, "args", "keywords")
+        for each, operation in taken:
+            each.elt = self.reading(each.elt, operation)
         for number, wrap in enumerate(wraps):
             if wrap is not None and number < len(node.args):
                 node.args[number] = self.hook(wrap, node, node.args[number], copied(place))
@@ -172,6 +180,23 @@ class ExpressionRewriter(OperatorRewriter):
                 return node
         node.func = self.hook(by.calling, function, self.visited(function), place)
         return node
+
+    def _taken(
+        self, function: ast.expr, arguments: list[ast.expr]
+    ) -> list[tuple[ast.GeneratorExp, str]]:
+        """Generators whose items code in C looks into as it takes them, and by which operation."""
+        match function:
+            case ast.Name(id=name) if name in _LOOKED_INTO and self.builtin(name):
+                operation = _LOOKED_INTO[name]
+            case ast.Attribute(attr="from_iterable"):
+                operation = "__iter__"
+            case _:
+                return []
+        return [
+            (each, operation) for each in arguments
+            if isinstance(each, ast.GeneratorExp)
+            and not isinstance(each.elt, ast.Compare | ast.Constant | ast.UnaryOp | ast.JoinedStr)
+        ]  # fmt: skip
 
     def _handing(self, function: ast.expr, argument: ast.expr) -> Any:
         """The hook to ask about an argument of a call that may be a function in C."""
