@@ -213,7 +213,7 @@ def from_a_generator(o: Any) -> Any:
 
 
 TAKING: list[Callable[[Any], Any]] = [
-    lambda o: sum((each for each in o.n), []),
+    lambda o: sum((each for each in o.n), []),  # noqa: RUF017
     lambda o: any(each for each in o.n),
     lambda o: max(each for each in o.n),
     lambda o: sorted(each for each in o.n),
