@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import decimal
+import itertools
 import json
 import os
 import sys
@@ -163,7 +164,9 @@ def test_attributes_that_are_held_in_c_or_by_a_metaclass(
     found = tracelock.explore(
         setup=Plain, workers=[lambda o: sets(), lambda o: reads()], strategy="dpor"
     )
-    assert (found.verdict, found.executions) == ("verified", 2)
+    assert found.executions == 2
+    kept = {"Context"} if made is precise else set()  # which has more than its attributes, in C
+    assert (found.verdict, set(found.account.unseen)) == ("passed" if kept else "verified", kept)
 
 
 def warns() -> None:
@@ -200,3 +203,43 @@ def test_what_is_handed_away_with_its_attributes_is_used() -> None:
     found = tracelock.explore(setup=Plain, workers=[dumps, writes], strategy="dpor")
     assert found.verdict == "passed"
     assert "json" in found.account.unseen
+
+
+def from_a_generator(o: Any) -> Any:
+    def gives() -> Any:
+        yield from o.n
+
+    return any(gives())
+
+
+TAKING: list[Callable[[Any], Any]] = [
+    lambda o: sum((each for each in o.n), []),  # noqa: RUF017
+    lambda o: any(each for each in o.n),
+    lambda o: max(each for each in o.n),
+    lambda o: sorted(each for each in o.n),
+    lambda o: list(itertools.chain.from_iterable(each for each in o.n)),
+    from_a_generator,
+]
+
+
+@pytest.mark.parametrize("takes", TAKING)
+def test_what_a_generator_gives_is_looked_into(takes: Callable[[Any], Any]) -> None:
+    """``sum(gen, [])`` adds up lists in C: what these hold is read, and not by the generator."""
+
+    def clears(o: Any) -> None:
+        o.n[0].clear()
+
+    def reads(o: Any) -> None:
+        o.got = takes(o)
+
+    def setup() -> Any:
+        o: Any = Plain()
+        o.n = [[1]]
+        return o
+
+    expected = takes(setup())
+    found = tracelock.explore(
+        setup=setup, workers=[reads, clears], strategy="dpor", confirm=1, shrink=False,
+        check=lambda o: o.got == expected,
+    )  # fmt: skip
+    assert found.verdict == "failed"

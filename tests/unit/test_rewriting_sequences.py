@@ -138,7 +138,7 @@ CASES = [
     ("return (lambda z: z.n)(o)", "r o.n"),
     ("return o.n if o.n else 0", "r o.n, r o.n"),
     ("dict.__setitem__(d, 'k', 1); object.__setattr__(o, 'n', 3)", "w d, w o.n"),
-    ("return o.__dict__", ""),
+    ("return o.__dict__", "r o.__dict__"),
     ("return o.missing", "r o.missing"),
     ("return o.name.upper()", "r o.name"),
     ("yield from l", "r l, r l, r l, r l, r l"),
@@ -391,8 +391,8 @@ def test_a_namespace_is_its_object() -> None:
     with under(Watcher()) as watcher:
         assert new["f"](o) == (2, 1, True, 2)
     assert watcher.shown({"o": o, "d": vars(o)}) == [
-        "write o.n", "read o.n", "write o.n", "write o.k", "write o.k", "read o.n", "read o.n",
-        "read o.n", "read o.n",
+        "read o.__dict__", "write o.n", "read o.n", "write o.n", "read o.__dict__", "write o.k",
+        "write o.k", "read o.n", "read o.n", "read o.n", "read o.n",
     ]  # fmt: skip
     held, o.__dict__ = vars(o), {}
     with under(Watcher()) as watcher:

@@ -175,8 +175,8 @@ class ObjectNames:
         if known is not None:
             return known
         cls = type(obj)  # ``__class__`` may be a property: code of the user's
-        base = _memory_of(obj) if cls is memoryview else None
-        if base is not None and issubclass(type(base), CONTAINERS):
+        base = places.memory_of(obj) if cls is memoryview else None
+        if base is not None and issubclass(type(base), places.EXPORTING):
             below = self.identify(base, worker, label)
             known = NamedObject(below.label, self._keep(obj), below.parts)
             self.objects[identity(obj)] = known
@@ -293,8 +293,10 @@ class ObjectNames:
 
     def added(self, obj: object, name: str, worker: Worker) -> None:
         """An attribute is written: is it one more of an object of which all were read?"""
-        if identity(obj) in self.whole and name not in self.identify(obj, worker).parts:
-            self.used(self.variable(obj, WHOLE, worker), worker.number, WRITE)
+        if identity(obj) in self.whole and name not in (places.namespace_of(obj) or ()):
+            whole = self.variable(obj, WHOLE, worker)
+            self.guarded(whole, worker)
+            self.used(whole, worker.number, WRITE)
 
     def guarded(self, variable: Variable, worker: Worker) -> None:
         """A variable that is read in no exact way is used: by which locks are others kept away?"""
@@ -424,15 +426,6 @@ class ObjectNames:
                     # what a container contains is not the attribute that it is kept in
                     contents = "[]" if issubclass(type(value), CONTAINERS) else ""
                     pending.append((value, f"{known.label}.{name}{contents}"))
-
-
-def _memory_of(view: Any) -> object:
-    """What a memoryview is of; None once it was released."""
-    try:
-        found: object = view.obj
-        return found
-    except ValueError:
-        return None
 
 
 def _numbered(base: Any, obj: object) -> Iterator[tuple[int, object]]:

@@ -19,6 +19,7 @@ from operator import attrgetter
 from types import CellType, FunctionType
 from typing import Any, Final, TypeVar
 
+from tracelock.instrument.accesses.class_stand_in import ClassStandIn
 from tracelock.instrument.accesses.places import namespace_of
 from tracelock.instrument.contexts import class_names, identity
 from tracelock.instrument.live_objects import LiveObjects
@@ -264,8 +265,9 @@ def _our_own(modules: Sequence[tuple[str, Any]]) -> dict[int, Any]:
         own.update(zip(map(identity, held), held, strict=True))
 
     for row in itertools.chain.from_iterable(declared.values()):
-        if type(row.by) is FunctionType:
-            add(row.by.__dict__, *(row.by.__closure__ or ()))
+        by = row.by.function if type(row.by) is ClassStandIn else row.by
+        if type(by) is FunctionType:
+            add(by.__dict__, *(by.__closure__ or ()))
     for name, module in modules:
         pending: list[Any] = [globals_of(module)]
         while pending:

@@ -16,6 +16,7 @@ from types import ClassMethodDescriptorType, ModuleType
 from typing import Any, Final
 
 from tracelock.errors import InternalError
+from tracelock.instrument.accesses.class_stand_in import ClassStandIn
 from tracelock.instrument.worker import here
 
 CONTROLLED: Final = "controlled"  # a scheduling point; the scheduler decides
@@ -120,7 +121,8 @@ def guarded(real: Any, body: Callable[..., Any]) -> Any:
             return real(*args, **kwargs)
         return body(worker, real, *args, **kwargs)
 
-    return functools.update_wrapper(by, real, ("__name__", "__qualname__", "__doc__"), ())
+    found = functools.update_wrapper(by, real, ("__name__", "__qualname__", "__doc__"), ())
+    return ClassStandIn(found) if isinstance(real, type) else found
 
 
 def _of_class(real: Any) -> Any:

@@ -41,6 +41,7 @@ from tracelock.instrument.accesses.functions import (
     reading_all,
     replaced,
 )
+from tracelock.instrument.accesses.implied import changing_method
 from tracelock.instrument.accesses.known_calls import (
     APPLYING,
     ASKING,
@@ -51,7 +52,7 @@ from tracelock.instrument.accesses.known_calls import (
     READ_ONCE,
     TEXT,
 )
-from tracelock.instrument.accesses.looks import given, stepped
+from tracelock.instrument.accesses.looks import filling, given, stepped
 from tracelock.instrument.accesses.places import cache_of, namespace_of
 from tracelock.instrument.accesses.plans import (
     BARE,
@@ -121,6 +122,9 @@ def _plan_method(type_: type, name: str) -> Plan | None:
         return _formatting
     if type_ in TEXT and name not in OF_TEXT:
         return None
+    changing = changing_method(type_, name)
+    if changing is not None:
+        return changing
     if name == "__init__" and generated(type_, name):
         return _making_again
     known = entry(read_plans, type_)
@@ -156,12 +160,15 @@ def _format(function: Any, site: Site, /, *args: Any, **keywords: Any) -> Any:
     context = _context()
     if context is not None:
         given(function, [*args, *keywords.values()], site, context)
+        if "[" in function.__self__ or function.__name__ == "format_map":
+            filling((*args, *keywords.values()), site, context)
         if "." in function.__self__:
             for each in (*args, *keywords.values()):
                 if not is_plain(each):
                     reading_all(each, site, context)
                     held = namespace_of(each)
                     if type(held) is dict:
+                        filling(held.values(), site, context)
                         given(function, list(held.values()), site, context)
     return function(*args, **keywords)
 

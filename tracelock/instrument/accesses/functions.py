@@ -5,6 +5,7 @@ from __future__ import annotations
 import _thread
 import bisect
 import builtins
+import collections
 import functools
 import heapq
 import operator
@@ -23,6 +24,7 @@ from tracelock.instrument.accesses.containers import (
     TRUTH,
     access_of,
 )
+from tracelock.instrument.accesses.implied import names_of_class
 from tracelock.instrument.accesses.looks import calls_code, combined, given, looked, stepped
 from tracelock.instrument.accesses.places import learn, namespace_of, slots_of
 from tracelock.instrument.accesses.plans import plan_read, plan_write
@@ -167,6 +169,7 @@ def reading_all(obj: Any, site: Site, context: Context) -> None:
         for name in list(held):
             if type(name) is str:
                 context.access(ops.READ, obj, name, site)
+        context.whole(obj, "all attributes", site)
     for name in slots_of(type(obj)):
         context.access(ops.READ, obj, name, site)
     if access_of(type(obj), "__iter__") is not None:
@@ -176,8 +179,14 @@ def reading_all(obj: Any, site: Site, context: Context) -> None:
 def _vars(function: Callable[..., Any], about: None, site: Site, /, *args: Any) -> Any:
     if not args:
         return sys._getframe(1).f_locals  # of whoever calls it
+    context = _context()
+    if context is not None:
+        if issubclass(type(args[0]), type):
+            names_of_class(args[0], site, context)
+        elif namespace_of(args[0]) is not None:
+            context.access(ops.READ, args[0], "__dict__", site)
     found = function(*args)
-    if _context() is not None:
+    if context is not None:
         learn(args[0], found)
     return found
 
@@ -211,6 +220,7 @@ _CONTROLLED: Final[tuple[tuple[Any, str, Callable[..., Any], Any], ...]] = (
         ops.WRITE,
     ),  # the latter from 3.14 on
     (bisect, "insort insort_left insort_right", _first, ops.WRITE),
+    (collections, "_count_elements", _first, ops.WRITE),  # of ``Counter``
     (bisect, "bisect bisect_left bisect_right", _first, ops.READ),
     (operator, "setitem delitem", _first, ops.WRITE),
     (operator, "getitem contains", _first, ops.READ),

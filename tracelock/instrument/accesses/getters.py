@@ -7,6 +7,7 @@ import operator
 from _thread import get_ident
 from typing import Any
 
+from tracelock import ops
 from tracelock.instrument.accesses import functions
 from tracelock.instrument.accesses.calls import PLANS, behalf, called
 from tracelock.instrument.accesses.plans import plan_read
@@ -15,6 +16,9 @@ from tracelock.instrument.rewrite.sites import Site
 
 
 def _partial(function: Any, site: Site) -> Any:
+    context = contexts.get(get_ident())
+    if context is not None and function.keywords:
+        context.access(ops.READ, function.keywords, None, site)
     inner = called(function.func, site)
     if inner is function.func:
         return function

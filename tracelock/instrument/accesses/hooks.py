@@ -22,6 +22,7 @@ from tracelock.instrument.accesses import callbacks, getters
 from tracelock.instrument.accesses.calls import called, plan_method
 from tracelock.instrument.accesses.containers import STEPS, access_of, is_walker, owners, reads
 from tracelock.instrument.accesses.functions import controlled
+from tracelock.instrument.accesses.implied import written
 from tracelock.instrument.accesses.looks import (
     combined,
     compared,
@@ -203,6 +204,8 @@ def storing_item(obj: Any, site: Site, key: object, value: object = None) -> Any
             place, name = place_of(obj, key)
             if type(key) is not str and not is_plain(key):
                 keyed(obj, key, site, context)
+            if name is not None:
+                written(place, name, site, context, value)
             context.access(ops.WRITE, place, name, site, value)
     return obj
 

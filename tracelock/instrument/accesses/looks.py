@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable
+from _thread import get_ident
+from collections.abc import Callable, Iterable, Iterator
+from types import GeneratorType
 from typing import Any, Final
 
 from tracelock import ops
@@ -41,7 +43,7 @@ from tracelock.instrument.accesses.reach import (
 from tracelock.instrument.accesses.stand_ins import Walk
 from tracelock.instrument.accesses.stepping import StepWalk, enter
 from tracelock.instrument.accesses.unordered import SHOWING_ORDER, TAKING_ORDER, is_set, show_order
-from tracelock.instrument.contexts import Context, identity
+from tracelock.instrument.contexts import Context, contexts, identity, on_behalf
 from tracelock.instrument.rewrite.sites import Site
 from tracelock.instrument.steps import is_plain
 
@@ -51,6 +53,10 @@ _ONE_BY_ONE: Final = frozenset({EXTREME, SUM, TRUTH, HASH})
 _ITERATING: Final = _ONE_BY_ONE | {"__iter__", ORDER}
 
 
+#: What is done with each item.
+_WITHIN: Final = {
+    TRUTH: "__bool__", SUM: "__iter__", HASH: "__iter__", EXTREME: "__lt__", ORDER: "__lt__",
+}  # fmt: skip
 Look = Callable[[Any, str, Site, Context], Any]
 
 #: ``id`` of a type -> operation -> what makes its points, None where there are none.
@@ -64,10 +70,21 @@ def plan_look(type_: type, operation: str) -> Look | None:
 
 
 def _plan_look(type_: type, operation: str) -> Look | None:
+    if operation == "__missing__":  # keys are looked up, and what is found is shown
+        return (
+            _filled
+            if access_of(type_, "__getitem__") == ops.WRITE
+            else plan_look(type_, "__repr__")
+        )
     plan = _plan_of(type_, operation)
     if operation in SHOWING_ORDER and is_set(type_) and plan is not looked:  # which tells itself
         return functools.partial(_in_order, plan)
     return plan
+
+
+def _filled(obj: Any, operation: str, site: Site, context: Context) -> Any:
+    context.access(ops.WRITE, obj, None, site)
+    return looked(obj, "__repr__", site, context)
 
 
 def _in_order(plan: Look | None, obj: Any, operation: str, site: Site, context: Context) -> Any:
@@ -130,9 +147,9 @@ def looked(obj: Any, operation: str, site: Site, context: Context, code: bool = 
         return obj
     if found is STEPS:
         if operation in _ITERATING and _calls_between(obj, code):
-            return StepWalk(obj, site)
+            return _items(StepWalk(obj, site), obj, operation, site)
         enter(obj, site, context)
-        return obj
+        return _items(obj, obj, operation, site)
     if type(obj) is list and not code and all_inert(obj, operation):
         context.access(ops.READ, obj, None, site)
         return obj
@@ -147,6 +164,21 @@ def looked(obj: Any, operation: str, site: Site, context: Context, code: bool = 
             context.unsure([(owner, None)], "memoryview", why)
         context.access(ops.READ, owner, None, site)
     return obj
+
+
+def _items(walk: Any, obj: Any, operation: str, site: Site) -> Any:
+    """``walk``; where a generator gives items that the operation looks into, what does that too."""
+    within = _WITHIN.get(operation)
+    return walk if within is None or type(obj) is not GeneratorType else _each(walk, within, site)
+
+
+def _each(walk: Any, operation: str, site: Site) -> Iterator[Any]:
+    for one in walk:
+        context = contexts.get(get_ident())
+        yield one if context is None or is_plain(one) else looked(one, operation, site, context)
+
+
+on_behalf.add(identity(_each.__code__))
 
 
 def _calls_between(obj: Any, code: bool) -> bool:
@@ -277,6 +309,13 @@ def given(function: Any, roots: list[Any], site: Site, context: Context) -> None
         context.together(reading, [(each, None) for each in filled], site)
     elif found.parts or found.cut:
         point(found, name, site, context)
+
+
+def filling(values: Iterable[Any], site: Site, context: Context) -> None:
+    """Before keys are looked up in these, by code in C: some put in what they have not."""
+    for each in values:
+        if not is_plain(each) and access_of(type(each), "__getitem__") == ops.WRITE:
+            context.access(ops.WRITE, each, None, site)
 
 
 def calls_code(function: Any) -> bool:

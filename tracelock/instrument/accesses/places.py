@@ -7,10 +7,13 @@ be referred to weakly is kept until the schedule is over.
 
 from __future__ import annotations
 
+import gc
 import sys
 from _weakref import ref
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
+from io import BytesIO
 from types import GetSetDescriptorType, MemberDescriptorType, ModuleType
 from typing import Any, Final
 
@@ -18,6 +21,8 @@ from tracelock.instrument.contexts import class_line, identity
 
 #: What gives an object's namespace in its class.
 _SLOTS: Final = (GetSetDescriptorType, MemberDescriptorType)
+#: What a memoryview can be of that is a container itself.
+EXPORTING: Final = (bytearray, array, BytesIO)
 #: ``id`` of a namespace -> the object it belongs to.
 namespaces: Final[dict[int, Callable[[], Any]]] = {}
 _held: Final[list[int]] = []  # those that are kept alive for it
@@ -91,6 +96,17 @@ def slots_of(type_: type) -> list[str]:
     return found
 
 
+def memory_of(view: Any) -> object:
+    """What a memoryview is of; None once it was released."""
+    try:
+        found: object = view.obj
+    except ValueError:
+        return None
+    if type(found).__name__ == "_BytesIOBuffer":  # of ``BytesIO.getbuffer()``
+        found = next((each for each in gc.get_referents(found) if isinstance(each, BytesIO)), found)
+    return found
+
+
 @dataclass(slots=True, eq=False)
 class Home:
     """The module whose globals some code uses, found when it is needed.
@@ -125,7 +141,8 @@ _caches: Final[dict[tuple[str, str], KeptResults]] = {}
 def cache_of(function: Any) -> KeptResults:
     """The cache of a function that ``lru_cache`` was given, or of what it made of that. One for
     each function in the source, as ``Closure`` is."""
-    key = (str(function.__module__), str(function.__qualname__))
+    named = function if hasattr(function, "__qualname__") else type(function)  # or a partial
+    key = (str(function.__module__), str(named.__qualname__))
     return _caches.setdefault(key, KeptResults(*key))
 
 

@@ -12,7 +12,6 @@ from _thread import RLock, _local, allocate_lock
 from collections.abc import Callable
 from types import (
     BuiltinFunctionType,
-    CellType,
     FunctionType,
     GetSetDescriptorType,
     MemberDescriptorType,
@@ -21,6 +20,7 @@ from types import (
 from typing import Any, Final
 
 from tracelock import ops
+from tracelock.instrument.accesses import implied
 from tracelock.instrument.accesses.by_type import by_type, entry, forget
 from tracelock.instrument.accesses.containers import access_of, holder_of, order_of, table_of
 from tracelock.instrument.accesses.places import learn, namespace_of
@@ -41,8 +41,6 @@ _LOCK_METHODS: Final = frozenset(
     }
 )  # fmt: skip
 _ABSENT: Final = object()
-#: What modules hold that no one is expected to rebind while workers run.
-_NO_DATA: Final = (FunctionType, BuiltinFunctionType, ModuleType, type)
 _peek = object.__getattribute__
 #: Named accesses through ``object`` itself, as frozen dataclasses do them.
 BARE: Final = {
@@ -118,8 +116,8 @@ def _plan_of(type_: type, name: str) -> Plan | None:
     if table_of(holder) is not None or holder is object:
         return None
     value = holder.__dict__[name]
-    if _in_c(type_, holder, name, value):
-        return _instance_data
+    if implied.keeps_in_c(type_, holder, name, value):
+        return _in_c if name[:2] == "__" or type(value) is property else _instance_data
     if isinstance(value, MemberDescriptorType):
         return _instance_data if "__slots__" in holder.__dict__ else None
     if isinstance(value, FunctionType | classmethod | staticmethod | GetSetDescriptorType):
@@ -154,22 +152,14 @@ def _write_plan(type_: type, name: str) -> WritePlan | None:
     holder = holder_of(type_, name)
     if holder is not None:
         value = holder.__dict__[name]
-        if _in_c(type_, holder, name, value):
-            return _write
+        if implied.keeps_in_c(type_, holder, name, value):
+            return _write_in_c
         if isinstance(value, MemberDescriptorType):
             return _write if "__slots__" in holder.__dict__ else None
         return _write_over if type_.__dictoffset__ and not _keeps_out(type(value)) else None
-    return _write if type_.__dictoffset__ or issubclass(type_, ModuleType) else None
-
-
-def _in_c(type_: type, holder: type, name: str, value: object) -> bool:
-    """Whether this is an attribute that an object has in C and that can change: of exceptions, of
-    the contexts of ``decimal``, of cells. What the interpreter itself sets is none."""
-    kind = type(value)
-    if (kind is not GetSetDescriptorType and kind is not MemberDescriptorType) or name[:2] == "__":
-        return False
-    changes = issubclass(type_, BaseException | CellType) or holder.__module__ == "decimal"
-    return changes and "__slots__" not in holder.__dict__
+    if issubclass(type_, ModuleType):
+        return _write_module
+    return _write if type_.__dictoffset__ else None
 
 
 def is_direct(plan: Plan | None) -> bool:
@@ -215,8 +205,16 @@ def _cached(obj: Any, name: str, site: Site, context: Context) -> Any:
     return obj
 
 
+def _in_c(obj: Any, name: str, site: Site, context: Context) -> Any:
+    """An attribute that an object has in C, or behind a property."""
+    implied.read_in_c(obj, name, site, context)
+    context.access(ops.READ, obj, name, site)
+    return obj
+
+
 def _namespace(obj: Any, name: str, site: Site, context: Context) -> Any:
-    """No access yet: what is done with the namespace will be."""
+    """Which namespace it is; what is done with that will be an access of its own."""
+    context.access(ops.READ, obj, name, site)
     learn(obj, namespace_of(obj))
     return obj
 
@@ -231,13 +229,17 @@ def _overridden(obj: Any, name: str, site: Site, context: Context) -> Any:
 def _class_data(obj: Any, name: str, site: Site, context: Context) -> Any:
     meta = holder_of(type(obj), name)
     if meta is not None and _keeps_out(type(meta.__dict__[name])):
-        return obj  # __name__, __dict__, a property of the metaclass
+        if name == "__dict__":
+            implied.names_of_class(obj, site, context)
+        return obj  # __name__, a property of the metaclass
     holder = holder_of(obj, name)
     if holder is None:
+        if meta is type and name == "__subclasses__":
+            context.doubt(name, f"{site.at} asks for it: which classes there are is no access")
         if meta is not None and type(meta.__dict__[name]) is not FunctionType:
             context.access(ops.READ, meta, name, site)
         return obj
-    if holder is object and name in BARE:
+    if (holder is object or holder is type) and name in BARE:
         return Later(Unbound(getattr(obj, name), BARE[name], True, site))
     table = table_of(holder)
     if table is not None:
@@ -264,7 +266,7 @@ def _module_data(obj: Any, name: str, site: Site, context: Context) -> Any:
         # that it is not there may be what another worker, or its own __getattr__, is to change
         if holder_of(type(obj), name) is not None:
             return obj
-    elif issubclass(type(value), _NO_DATA):
+    elif issubclass(type(value), implied.CALLABLE):
         return obj
     return _instance_data(obj, name, site, context)
 
@@ -353,7 +355,18 @@ def _write_kind(obj: Any, name: str, site: Site, context: Context, value: object
     context.access(ops.WRITE, obj, name, site, value)
 
 
+def _write_in_c(obj: Any, name: str, site: Site, context: Context, value: object) -> None:
+    implied.written_in_c(obj, name, site, context)
+    context.access(ops.WRITE, obj, name, site, value)
+
+
+def _write_module(obj: Any, name: str, site: Site, context: Context, value: object) -> None:
+    implied.written_in_module(obj, name, site, context, value)
+    context.access(ops.WRITE, obj, name, site, value)
+
+
 def _write_class(obj: Any, name: str, site: Site, context: Context, value: object) -> None:
+    implied.written_in_class(obj, name, site, context, value)
     meta = holder_of(type(obj), name)
     if meta is not None and _keeps_out(type(meta.__dict__[name])):
         return

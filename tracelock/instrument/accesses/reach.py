@@ -194,6 +194,8 @@ class Reach:
                 where = obj, None
             elif not self.code and kind not in (PASSES, TUPLE):
                 self.code = runs_code(type_, self.operation)
+            if kind == ERROR:
+                self.parts.append((obj, "args", where))
             if kind == MAPPING and (owner := namespace_owner(obj)) is not None:
                 del self.parts[-1]  # these are the attributes of an object
                 obj, kind = owner, FIELDS

@@ -20,6 +20,7 @@ from tracelock.instrument.accesses.containers import (
     access_of,
     reads,
 )
+from tracelock.instrument.accesses.implied import written
 from tracelock.instrument.accesses.places import owner_of, place_of
 from tracelock.instrument.accesses.reach import CODE, Reach, StandIn, keyed, kind_of, others
 from tracelock.instrument.accesses.stepping import StepWalk, enter
@@ -98,7 +99,17 @@ def _arguments(args: tuple[object, ...]) -> object:
     return args[0] if len(args) == 1 else args or None
 
 
-class Passing(StandIn):
+class _NamedByEach(type):
+    # Classes of which each object says, by ``__module__``, where what it stands for is from.
+
+    __module__ = property(lambda cls: __name__)
+
+    def __new__(cls, name: str, bases: tuple[type, ...], names: dict[str, Any]) -> _NamedByEach:
+        names["__module__"] = property(lambda self: self._real.__module__)
+        return super().__new__(cls, name, bases, names)
+
+
+class Passing(StandIn, metaclass=_NamedByEach):
     # To ``isinstance``, comparisons and attributes it is the method that it stands for.
 
     __slots__ = ("_real",)
@@ -158,6 +169,8 @@ class Method(Passing):
         place, name = place_of(owner, args[0]) if args else (owner, None)
         whole = None if place is not owner or type(owner) is not dict else owner_of(owner)
         if whole is None:
+            if name is not None and self._kind == ops.WRITE:
+                written(place, name, self._site, context, args[1] if len(args) > 1 else None)
             context.access(self._kind, place, name, self._site, _arguments(args), also)
         else:
             self._as_attributes(context, whole, args, keywords)
@@ -174,6 +187,9 @@ class Method(Passing):
         for each in args:
             names.update(dict.fromkeys(each) if isinstance(each, dict) else {})
         parts = [(obj, name) for name in names if type(name) is str]
+        if self._kind == ops.WRITE:
+            for _, name in parts:
+                written(obj, name, self._site, context)
         reads, writes = ((), parts) if self._kind == ops.WRITE else (parts, ())
         context.together(reads, writes, self._site)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _io
 import _thread
+import ast
 import collections
 import contextlib
 import datetime
@@ -75,24 +76,6 @@ OUTSIDE: Final = frozenset(
         "resource", "select", "socket", "sqlite3", "ssl", "subprocess", "syslog", "termios",
     }
 )  # fmt: skip
-#: Functions that change what holds for the whole process, by module and qualified name; those in C.
-SETTING: Final = {
-    ("os", "_Environ.__setitem__"): "os.environ", ("os", "_Environ.__delitem__"): "os.environ",
-    **dict.fromkeys(
-        (("warnings", name) for name in (
-            "simplefilter", "filterwarnings", "resetwarnings", "catch_warnings.__enter__",
-        )), "the filters of warnings",
-    ),
-}  # fmt: skip
-SETTING_IN_C: Final = {
-    ("sys", "setrecursionlimit"): "sys.setrecursionlimit",
-    ("sys", "setswitchinterval"): "sys.setswitchinterval",
-    ("sys", "set_int_max_str_digits"): "sys.set_int_max_str_digits",
-    ("posix", "umask"): "os.umask", ("_locale", "setlocale"): "locale.setlocale",
-    ("time", "tzset"): "time.tzset",
-}  # fmt: skip
-#: Why nothing is proved where a worker does that.
-OF_ALL: Final = "it holds for the whole process, which no access is that is seen"
 #: Types of these whose objects never change.
 UNCHANGING: Final = frozenset({("sqlite3", "Row")})
 #: Functions by which handlers of signals come to run, whenever the interpreter gets to it.
@@ -140,6 +123,15 @@ _CONTAINERS: Final = (
 LRU: Final = type(functools.lru_cache(abs))
 _OPAQUE: Final = (types.GeneratorType, types.AsyncGeneratorType, LRU, random.Random, _io._IOBase,
     itertools.count)  # fmt: skip
+#: Types of modules that are under control otherwise, whose objects are not.
+_UNGUARDED: Final = frozenset(
+    {
+        ("_contextvars", "Context"), ("contextlib", "_BaseExitStack"),
+        ("codecs", "IncrementalDecoder"), ("codecs", "IncrementalEncoder"),
+        ("codecs", "StreamReaderWriter"), ("codecs", "StreamReader"), ("codecs", "StreamWriter"),
+        ("selectors", "_BaseSelectorImpl"), ("tempfile", "SpooledTemporaryFile"),
+    }
+)  # fmt: skip
 _GUARDED: Final = (type(_thread.allocate_lock()), type(_thread.RLock()), _thread._local)
 
 
@@ -183,6 +175,8 @@ def _kind(cls: type) -> int:
         return GUARDED
     if issubclass(cls, _OPAQUE) and root_of(_module(cls)) not in CONTROLLED - {"functools"}:
         return OPAQUE
+    if any((_module(base), base.__name__) in _UNGUARDED for base in cls.__mro__):
+        return OPAQUE
     if trusted(_module(cls)):
         return GUARDED
     if issubclass(cls, _CONTAINERS):
@@ -191,13 +185,23 @@ def _kind(cls: type) -> int:
     for base in cls.__mro__[:-1]:
         module = sys.modules.get(_module(base))
         path = getattr(module, "__file__", None)
-        if module is not None and _module(base) not in ("builtins", "__main__") and (
-            path is None or not path.endswith((".py", ".pyw"))
-        ):  # fmt: skip
+        if _module(base) in ("builtins", "__main__"):
+            continue
+        if _has_methods_in_c(base) or (
+            module is not None and (path is None or not path.endswith((".py", ".pyw")))
+        ):
             return (
                 ATOM if root_of(_module(base)) in ("_struct", "_datetime", "_decimal") else OPAQUE
             )
     return INSTANCE
+
+
+def _has_methods_in_c(cls: type) -> bool:
+    """Whether a class says that it is of a module in Python, and is written in C all the same."""
+    return any(
+        type(value) is types.MethodDescriptorType and value.__objclass__ is cls
+        for value in cls.__dict__.values()
+    ) and not issubclass(cls, ast.AST)
 
 
 def _module(cls: type) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import functools
 import gc
 import sys
+from _io import _IOBase
 from collections import deque
 from collections.abc import Iterable, Iterator
-from types import GeneratorType, MappingProxyType
+from types import BuiltinFunctionType, GeneratorType, MappingProxyType
 from typing import Any, Final
 
 from tracelock.instrument.account.known import ATOM, CONTAINER, GUARDED, INSTANCE, Kinds
@@ -16,6 +17,8 @@ from tracelock.instrument.contexts import identity
 
 #: So many objects are looked at for each worker and module.
 MOST: Final = 3_000
+#: Modules in C with objects that write to streams.
+_STREAMING: Final = frozenset({"_io", "_csv"})
 _EVERYBODY: Final = 0xFFFFFF
 _PASSING: Final = (tuple, frozenset, MappingProxyType, slice, functools.partial)
 _EMPTY: Final[dict[str, str]] = {}
@@ -78,6 +81,15 @@ def _uses(names: Any, address: int) -> tuple[int, int]:
             users |= variable.users
             writers |= variable.writers
     return writers, users
+
+
+def behind(obj: object) -> Iterator[object]:
+    """What an object in C writes to, or reads, when a method of it is called: a stream below."""
+    if type(obj).__module__ in _STREAMING or type(obj).__name__ in ("Pickler", "Unpickler"):
+        for one in gc.get_referents(obj):
+            owner = getattr(one, "__self__", None) if type(one) is BuiltinFunctionType else one
+            if issubclass(type(owner), _IOBase):
+                yield owner
 
 
 def inside(obj: object) -> Iterable[object]:

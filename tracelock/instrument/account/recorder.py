@@ -26,12 +26,9 @@ from tracelock.instrument.account.known import (
     INSTANCE,
     LAZY,
     LRU,
-    OF_ALL,
     OPAQUE,
     OUTSIDE,
     PLAIN_CALLS,
-    SETTING,
-    SETTING_IN_C,
     SHOWING,
     SHOWN,
     SIGNALLING,
@@ -51,7 +48,8 @@ from tracelock.instrument.account.looks import (
 )
 from tracelock.instrument.account.monitoring import Monitored, silent
 from tracelock.instrument.account.profiling import CALL, OWN_FOLDER, Profile
-from tracelock.instrument.account.reached import Reached
+from tracelock.instrument.account.reached import Reached, behind
+from tracelock.instrument.account.settings import OF_ALL, SETTING, told_in_c
 from tracelock.instrument.account.touched import TouchedObjects
 from tracelock.instrument.contexts import contexts, identity, on_behalf
 from tracelock.instrument.hub import Hub, Phase, ScheduleOver, get_ident
@@ -249,8 +247,8 @@ class CallRecorder:
             self.in_c.runs(code, frame.f_globals)
             self.account.looked.add(module)
             return KnownCode(code, LOOKED, module, parameters(code) if fast else (), code.co_names)
+        sets = SETTING.get((module.removeprefix("_py_"), code.co_qualname), "")
         if trusted(module) or module.startswith("namedtuple_"):
-            sets = SETTING.get((module.removeprefix("_py_"), code.co_qualname), "")
             return KnownCode(code, TRUSTED, module, sets=sets)
         standard = is_standard(module)
         if not standard:
@@ -258,7 +256,7 @@ class CallRecorder:
         return KnownCode(
             code, OTHER, module, parameters(code) if fast else (),
             () if standard else code.co_names, () if standard else tuple(rebound(code)),
-            code.co_name in _MAKING,
+            code.co_name in _MAKING, sets,
         )  # fmt: skip
 
     def _serves(self, frame: FrameType, asks: bool = True) -> bool:
@@ -288,9 +286,9 @@ class CallRecorder:
         cached = self._cached.get(identity(frame.f_code))
         if cached is not None:
             self._touch(cached[1], worker)
+        if about.sets and not self._our_own(frame):
+            self.account.unseen.setdefault(about.sets, OF_ALL)
         if about.where in (OURS, TRUSTED):
-            if about.sets and not self._our_own(frame):
-                self.account.unseen.setdefault(about.sets, OF_ALL)
             return
         if self._serves(frame):
             return
@@ -388,7 +386,8 @@ class CallRecorder:
                 self._outside(SHOWN.get(of, of))
         elif kind == OPAQUE:
             if caller.where != TRUSTED:
-                self._touch(owner, worker)
+                for one in (owner, *behind(owner)):
+                    self._touch(one, worker)
         elif caller.where == OTHER and kind in (CONTAINER, INSTANCE):
             self._touch(owner, worker, caller.module)
         self.in_c.has(owner)
@@ -402,8 +401,9 @@ class CallRecorder:
             return
         if caller.where == TRUSTED:
             return  # its own table of patches says what is under control there
-        if (root, name) in SETTING_IN_C:
-            self.account.unseen.setdefault(SETTING_IN_C[root, name], OF_ALL)
+        known = told_in_c(root, name, caller.where == LOOKED or not is_standard(caller.module))
+        if known is not None:
+            self.account.unseen.setdefault(*known)
         elif (root, name) in SIGNALLING:
             self._outside(f"{SHOWN.get(root, root.lstrip('_'))}.{name}")
         elif root in OUTSIDE and name not in PLAIN_CALLS:

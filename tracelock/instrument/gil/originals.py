@@ -8,6 +8,7 @@ file, once for each.
 from __future__ import annotations
 
 import ast
+import bisect
 import dis
 import linecache
 from collections import defaultdict
@@ -59,10 +60,45 @@ class Place:
         return []
 
 
+class DefinitionsByLine:
+    """The functions and classes of a syntax tree, by the lines that they take: one look at all."""
+
+    def __init__(self, tree: ast.Module) -> None:
+        self._tree = tree
+        #: By line, the innermost that has it, with its last line and what it is in.
+        self._at: dict[int, _Part] = {}
+        pending: list[tuple[ast.AST, _Part | None]] = [(tree, None)]
+        while pending:
+            node, around = pending.pop()
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                begins = min([node.lineno, *(one.lineno for one in node.decorator_list)])
+                around = _Part(node, node.end_lineno or 0, around)
+                for line in range(begins, around.last + 1):
+                    self._at[line] = around  # those further in come later
+            pending += [(inner, around) for inner in ast.iter_child_nodes(node)]
+
+    def of(self, code: CodeType) -> ast.AST:
+        """What of the tree a code object was made of, or what that is in."""
+        first = code.co_firstlineno
+        last = max((line for _, _, line in code.co_lines() if line is not None), default=first)
+        part = self._at.get(first)
+        while part is not None and part.last < last:
+            part = part.around
+        return self._tree if part is None else part.node
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Part:
+    node: ast.AST
+    last: int
+    around: _Part | None
+
+
 _places: dict[tuple[int, int, bool], Place] = {}
 _flows: dict[int, tuple[CodeType, CodeFlow | None]] = {}
-_files: dict[str, tuple[ast.Module | None, dict[tuple[str, int], list[CodeType]]]] = {}
+_files: dict[str, tuple[DefinitionsByLine | None, dict[tuple[str, int], list[CodeType]]]] = {}
 _known: dict[tuple[str, str, int], CodeFlow | None] = {}
+_codes: dict[int, _Spans] = {}
 
 
 def forget() -> bool:
@@ -72,6 +108,7 @@ def forget() -> bool:
     _places.clear()
     _flows.clear()
     _files.clear()
+    _codes.clear()
     if len(_known) <= _FUNCTIONS:
         return False
     _known.clear()
@@ -102,30 +139,17 @@ def _original(code: CodeType) -> CodeFlow | None:
         name = code.co_filename
         if name not in _files:
             _files[name] = _compiled(name)
-        tree, codes = _files[name]
+        parts, codes = _files[name]
         found = codes.get(key[1:], ())
-        if tree is None:  # code that was made by ``exec`` is not rewritten
+        if parts is None:  # code that was made by ``exec`` is not rewritten
             return look(code)
-        _known[key] = CodeFlow(found[0], _part(tree, found[0])) if len(found) == 1 else None
+        _known[key] = CodeFlow(found[0], parts.of(found[0])) if len(found) == 1 else None
     return _known[key]
-
-
-def _part(tree: ast.Module, code: CodeType) -> ast.AST:
-    """Of the syntax tree of a file what a code object was made of."""
-    lines = [line for _, _, line in code.co_lines() if line is not None]
-    first, last = code.co_firstlineno, max(lines, default=code.co_firstlineno)
-    part: ast.AST = tree
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            begins = min([node.lineno, *(one.lineno for one in node.decorator_list)])
-            if begins <= first and last <= (node.end_lineno or 0):
-                part = node  # the walk goes inwards
-    return part
 
 
 def _compiled(
     name: str,
-) -> tuple[ast.Module | None, dict[tuple[str, int], list[CodeType]]]:  # fmt: skip
+) -> tuple[DefinitionsByLine | None, dict[tuple[str, int], list[CodeType]]]:  # fmt: skip
     source = "".join(linecache.getlines(name))
     codes: defaultdict[tuple[str, int], list[CodeType]] = defaultdict(list)
     if not source:
@@ -144,31 +168,48 @@ def _compiled(
         one = left.pop()
         codes[one.co_qualname, one.co_firstlineno].append(one)
         left += [inner for inner in one.co_consts if isinstance(inner, CodeType)]
-    return tree, codes
+    return DefinitionsByLine(tree), codes
 
 
 def _find(code: CodeType, at: int, hooked: bool) -> Place:
     flow = flow_of(code)
     if flow is None:
         return Place(code, None, (), True)
+    known = _codes.get(identity(code))
+    if known is None:
+        known = _codes[identity(code)] = _Spans(code, flow)
     instructions = code.co_code
     while at > 0 and dis.opname[instructions[at]] == "CACHE":
         at -= 2  # where 3.11 says that a call is
-    called = dis.opname[instructions[at]].startswith("CALL")
-    by_span: defaultdict[Span | None, list[Access]] = defaultdict(list)
-    for access in flow.accesses:
-        by_span[access.span].append(access)
-    spans = [_span(one) for one in code.co_positions()]
-    calls = called and _is_call(flow, spans[at // 2])
+    span = known.spans[at // 2]
+    calls = dis.opname[instructions[at]].startswith("CALL") and span in known.calls
     if not hooked:
-        same = _at_the_same(code, flow, at, spans, by_span[spans[at // 2]])
+        same = _at_the_same(code, flow, at, known.spans, known.accesses[span])
         return Place(code, flow, (tuple(same),) if same else (), calls)
-    found: list[tuple[Access, ...]] = []
-    for offset in range(at + 2, len(instructions), 2):
-        span = spans[offset // 2]
-        if span in by_span and dis.opname[instructions[offset]] in ACCESSES:
-            found.append(tuple(by_span[span]))
-    return Place(code, flow, tuple(found[:_AHEAD]), calls)
+    first = bisect.bisect_left(known.hooked, at + 2)
+    spans = [known.spans[offset // 2] for offset in known.hooked[first : first + _AHEAD]]
+    return Place(code, flow, tuple(tuple(known.accesses[one]) for one in spans), calls)
+
+
+class _Spans:
+    """What is where in a rewritten code object, and in the ``flow`` of its original."""
+
+    def __init__(self, code: CodeType, flow: CodeFlow) -> None:
+        self.code = code  # kept, so that its identity stays its own
+        self.accesses: defaultdict[Span | None, list[Access]] = defaultdict(list)
+        for access in flow.accesses:
+            self.accesses[access.span].append(access)
+        self.spans = [_span(one) for one in code.co_positions()]
+        instructions = code.co_code
+        #: Offsets of instructions that are accesses of the original, too.
+        self.hooked = [
+            offset for offset in range(0, len(instructions), 2)
+            if self.spans[offset // 2] in self.accesses
+            and dis.opname[instructions[offset]] in ACCESSES
+        ]  # fmt: skip
+        self.calls = {
+            span_at(one) for one in flow.instructions.values() if one.opname in flow.table.calls
+        }
 
 
 def _at_the_same(
@@ -201,10 +242,3 @@ def _at_the_same(
 
 def _span(position: tuple[int | None, ...]) -> Span | None:
     return None if None in position else position  # type: ignore[return-value]
-
-
-def _is_call(flow: CodeFlow, span: Span | None) -> bool:
-    return any(
-        one.opname in flow.table.calls and span_at(one) == span
-        for one in flow.instructions.values()
-    )

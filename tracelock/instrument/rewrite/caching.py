@@ -21,7 +21,7 @@ import sys
 from types import CodeType
 from typing import Any, Final
 
-from tracelock.instrument.accesses import hooks
+from tracelock.instrument.accesses import hooks, spread_calls
 from tracelock.instrument.accesses.places import Closure, Home
 from tracelock.instrument.contexts import identity
 from tracelock.instrument.rewrite.sites import Site
@@ -29,7 +29,9 @@ from tracelock.instrument.rewrite.sites import Site
 _MAGIC: Final = b"tracelock rewritten 1\n"
 _DIGEST: Final = 32
 #: Where functions are that rewritten code calls.
-_CALLED: Final = {"hooks": hooks, "operator": operator, "builtins": builtins}
+_CALLED: Final = {
+    "hooks": hooks, "spread_calls": spread_calls, "operator": operator, "builtins": builtins,
+}  # fmt: skip
 #: Files that say how sources are rewritten, in the folder ``instrument``.
 _RULES: Final = (
     "rewrite/caching.py", "rewrite/codes.py", "rewrite/expressions.py", "rewrite/operators.py",

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import ast
 import builtins
-from typing import Any
+from typing import Any, Final
 
-from tracelock.instrument.accesses import hooks
+from tracelock.instrument.accesses import hooks, spread_calls
 from tracelock.instrument.accesses.callbacks import ABOUT, MENTIONED, TAKERS
 from tracelock.instrument.accesses.containers import METHOD_NAMES
 from tracelock.instrument.accesses.functions import FUNCTION_NAMES, READERS
 from tracelock.instrument.rewrite.operators import FRESH, PYTESTS, SETS, OperatorRewriter
 from tracelock.instrument.rewrite.trees import at_place, copied
 
+#: What built-in functions do with each item that a generator gives them.
+_LOOKED_INTO: Final = {
+    "any": "__bool__", "all": "__bool__", "sum": "__iter__", "dict": "__iter__",
+    "min": "__lt__", "max": "__lt__", "sorted": "__lt__",
+}  # fmt: skip
 #: Built-in functions and classes of which no call is an access that is not seen elsewhere.
 _PLAIN_CALLS = frozenset(
     {
@@ -119,13 +124,23 @@ class ExpressionRewriter(OperatorRewriter):
         one = one and not isinstance(node.args[0], ast.Starred | ast.GeneratorExp)
         one = one and not any(keyword.arg == "key" for keyword in node.keywords)
         place = self.place(node)
+        spread = any(isinstance(each, ast.Starred) for each in node.args)
+        by = spread_calls if spread or any(not each.arg for each in node.keywords) else hooks
         wraps = [self._handing(function, each) for each in arguments]
+        match function:
+            case ast.Name(id=name) | ast.Attribute(attr=name) if (
+                self.renamed.get(name, name) == "partial"
+            ):
+                wraps[len(node.args) :] = [None] * len(node.keywords)  # kept, and handed on
         match function:
             case ast.Name(id=name) | ast.Attribute(attr=name) if (
                 self.renamed.get(name, name) in ABOUT
             ):
                 wraps[:1] = [None] if wraps else []
+        taken = self._taken(function, node.args)
         self.visit_fields(node, "args", "keywords")
+        for each, operation in taken:
+            each.elt = self.reading(each.elt, operation)
         for number, wrap in enumerate(wraps):
             if wrap is not None and number < len(node.args):
                 node.args[number] = self.hook(wrap, node, node.args[number], copied(place))
@@ -143,7 +158,7 @@ class ExpressionRewriter(OperatorRewriter):
                 node.args[0] = self.reading(node.args[0], "__iter__", place)
                 return node
             case ast.Attribute(value=ast.Constant(value=str()), attr="format" | "format_map"):
-                function.value = self.attribute_of(function, function.value, hooks.method)
+                function.value = self.attribute_of(function, function.value, by.method)
                 return node
             case ast.Name(id=name) | ast.Attribute(attr=name) if name in FUNCTION_NAMES:
                 pass
@@ -151,20 +166,37 @@ class ExpressionRewriter(OperatorRewriter):
                 self.scope.owner(name) is None and name in self.module_scope.imported
             ):
                 # of a module that an import statement of this module bound
-                node.func = self.hook(hooks.calling_any, function, function, place)
+                node.func = self.hook(by.calling_any, function, function, place)
                 return node
             case ast.Name(id=name) if name in _PLAIN_CALLS and self.builtin(name):
                 return node
             case ast.Attribute(value=before):
                 function.value = self.visited(before)
                 if not self._unshared(function, before, True):
-                    function.value = self.attribute_of(function, function.value, hooks.method)
+                    function.value = self.attribute_of(function, function.value, by.method)
                 return node
             case _:
-                node.func = self.hook(hooks.calling_any, function, self.visited(function), place)
+                node.func = self.hook(by.calling_any, function, self.visited(function), place)
                 return node
-        node.func = self.hook(hooks.calling, function, self.visited(function), place)
+        node.func = self.hook(by.calling, function, self.visited(function), place)
         return node
+
+    def _taken(
+        self, function: ast.expr, arguments: list[ast.expr]
+    ) -> list[tuple[ast.GeneratorExp, str]]:
+        """Generators whose items code in C looks into as it takes them, and by which operation."""
+        match function:
+            case ast.Name(id=name) if name in _LOOKED_INTO and self.builtin(name):
+                operation = _LOOKED_INTO[name]
+            case ast.Attribute(attr="from_iterable"):
+                operation = "__iter__"
+            case _:
+                return []
+        return [
+            (each, operation) for each in arguments
+            if isinstance(each, ast.GeneratorExp)
+            and not isinstance(each.elt, ast.Compare | ast.Constant | ast.UnaryOp | ast.JoinedStr)
+        ]  # fmt: skip
 
     def _handing(self, function: ast.expr, argument: ast.expr) -> Any:
         """The hook to ask about an argument of a call that may be a function in C."""

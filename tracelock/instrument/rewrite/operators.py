@@ -175,7 +175,11 @@ class OperatorRewriter(TreeBuilder):
                 for each in node.elts
             ]
             return node
-        return node if isinstance(node, ast.Constant) else self.reading(node, "__repr__")
+        named = (
+            isinstance(text, ast.Constant) and isinstance(text.value, str) and "%(" in text.value
+        )
+        operation = "__missing__" if named else "__repr__"
+        return node if isinstance(node, ast.Constant) else self.reading(node, operation)
 
     def _operands(
         self, node: ast.expr, function: Any, left: ast.expr, right: ast.expr

@@ -270,3 +270,6 @@ def make_simple_queue(worker: Worker, real: Any) -> Any:
     if not worker.importing:
         simple_queues.name(one, creation_name("queue", worker), worker)
     return one
+
+
+make_simple_queue.base = _SIMPLE
