@@ -1,0 +1,89 @@
+"""Executors of threads that a module has made before control begins."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+import tracelock
+
+NEW, USED = ThreadPoolExecutor(2), ThreadPoolExecutor(2, thread_name_prefix="used")
+
+
+class Cache:
+    made = ThreadPoolExecutor(1)
+
+    def __init__(self) -> None:
+        self.entries: dict[str, int] = {}
+        self.loads = 0
+        self.lock = threading.Lock()
+
+
+def load(cache: Cache) -> None:
+    if "a" not in cache.entries:
+        cache.loads += 1
+        cache.entries["a"] = 1
+
+
+def load_locked(cache: Cache) -> None:
+    with cache.lock:
+        load(cache)
+
+
+def by_threads(pool: ThreadPoolExecutor, work: Callable[[Cache], None]) -> Callable[[Cache], Any]:
+    return lambda cache: pool.submit(work, cache).result()
+
+
+def by_tasks(pool: ThreadPoolExecutor, work: Callable[[Cache], None]) -> Callable[[Cache], Any]:
+    async def one(cache: Cache) -> None:
+        await asyncio.get_running_loop().run_in_executor(pool, work, cache)
+
+    return one
+
+
+def check(cache: Cache) -> None:
+    assert cache.loads == 1, cache.loads
+
+
+def explore(worker: Callable[[Cache], Any], backend: str, **options: Any) -> tracelock.Explored:
+    return tracelock.explore(
+        setup=Cache, workers=[worker] * 2, check=check, backend=backend, instrument=[__name__],
+        **options,
+    )  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def used() -> None:
+    assert USED.submit(int, "7").result(20) == 7  # its thread waits from here on
+
+
+@pytest.mark.parametrize("pool", [NEW, USED])
+@pytest.mark.parametrize(("way", "backend"), [(by_threads, "threading"), (by_tasks, "asyncio")])
+def test_their_threads_are_under_control(pool: ThreadPoolExecutor, way: Any, backend: str) -> None:
+    before = dict(vars(pool))
+    found = explore(way(pool, load), backend)
+    assert found.failed and found.trace is not None
+    assert found.trace.verdict.message.startswith("AssertionError: 2")
+    assert found.confirmed == {backend: "3/3"}
+    right = explore(way(pool, load_locked), backend, schedules=40)
+    assert right.verdict in ("passed", "verified") and not right.notes
+    assert vars(pool) == before
+    assert pool.submit(int, "7").result(20) == 7
+
+
+def test_each_schedule_finds_them_as_new() -> None:
+    def worker(cache: Cache) -> None:
+        Cache.made.submit(load_locked, cache).result()
+        Cache.made.shutdown()
+
+    found = tracelock.explore(
+        setup=Cache, workers=[worker], check=check, backend="threading", strategy="dpor",
+        instrument=[__name__],
+    )  # fmt: skip
+    assert found.verdict == "verified", (found.summary, found.ways)
+    assert Cache.made.submit(int, "7").result(20) == 7

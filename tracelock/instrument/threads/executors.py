@@ -1,0 +1,87 @@
+"""Executors of threads that exist before control begins, as those of a module.
+
+Their own queue is written in C and their threads wait on it outside of control. While control lasts
+they have a queue that is under control, and each schedule finds them as new: without threads, and
+with nothing to do. Afterwards they are what they were.
+"""
+
+from __future__ import annotations
+
+import queue
+import sys
+import threading
+import weakref
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from tracelock.instrument.contexts import identity
+from tracelock.instrument.wings import Wing
+
+if TYPE_CHECKING:
+    from tracelock.instrument.hub import Hub
+    from tracelock.instrument.patch_targets import Changes
+
+#: Attributes that a schedule may change.
+_CHANGED: Final = ("_work_queue", "_idle_semaphore", "_threads", "_broken", "_shutdown")
+_LOCK: Final = "_shutdown_lock"
+#: All that were met so far, in any exploration.
+_known: Final[weakref.WeakSet[Any]] = weakref.WeakSet()
+
+
+class Executors(Wing):
+    """Those that are under control. ``labels``: what each is called."""
+
+    key = "executors"
+    lasts = True
+
+    def __init__(self, hub: Hub) -> None:
+        super().__init__(hub)
+        self.labels: list[tuple[dict[str, Any], str]] = []
+
+    def begin(self) -> None:
+        """Each has what a new one has. What it had may still be used by threads of others."""
+        for held, label in self.labels:
+            waiting, idle = queue._PySimpleQueue(), threading.Semaphore(0)  # type: ignore[attr-defined]
+            waiting._tracelock_name = f"{label}._work_queue"
+            idle._tracelock_name = f"{label}._idle_semaphore"  # type: ignore[attr-defined]
+            held.update(_work_queue=waiting, _idle_semaphore=idle, _threads=set())
+            held.update(_broken=False, _shutdown=False)
+
+
+def renew(
+    changes: Changes, hub: Hub, instances: Iterable[Sequence[Any]],
+    named: Iterable[tuple[str, Mapping[str, Any]]],
+) -> None:  # fmt: skip
+    """Put those under control that there are. ``instances``: lists of what there is that was not
+    looked at before. ``named``: modules and what they hold, by which they are called."""
+    _meet(instances)
+    those = {identity(one): one for one in _known if not one._shutdown and not one._broken}
+    if not those:
+        return
+    labels = {
+        identity(value): f"{module}.{name}"
+        for module, names in named for name, value in list(names.items())
+        if identity(value) in those
+    }  # fmt: skip
+    wing = hub.wing(Executors)
+    for number, one in those.items():
+        held, label = vars(one), labels.get(number, type(one).__qualname__)
+        if not held.keys() >= {*_CHANGED, _LOCK}:
+            continue  # of another library, or of a version that is not known
+        for name in _CHANGED:
+            changes.set(held, name, held[name])
+        changes.set(held, _LOCK, hub.stand_in(held[_LOCK], f"{label}.{_LOCK}"))
+        wing.labels.append((held, label))
+    wing.begin()
+
+
+def _meet(instances: Iterable[Sequence[Any]]) -> None:
+    module: Any = sys.modules.get("concurrent.futures.thread")
+    if module is None:
+        return
+    base = module.ThreadPoolExecutor
+    for some in instances:
+        kinds = {identity(cls): cls for cls in map(type, some)}
+        wanted = {number for number, cls in kinds.items() if issubclass(cls, base)}
+        if wanted:
+            _known.update(one for one in some if identity(type(one)) in wanted)
