@@ -544,6 +544,7 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_the_same_with_cancellations": 0,
     },
     "conformance/test_tasks_trio.py": {
+        "test_who_goes_on_at_once_is_in_no_order_of_addresses": 3,
         "test_a_cancellation_leaks_a_lock": 0,
         "test_a_lost_update_is_found_told_and_replayed": 0,
         "test_anyio_on_its_backends": 0,
