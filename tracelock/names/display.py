@@ -33,8 +33,8 @@ __all__ = ["DisplayNames", "display_names", "for_display"]
 MARK: Final = "display"
 #: What an object is, by what is done with it; the first that fits.
 _KINDS: Final = (
-    ("connection", {"transmit"}), ("condition", {"notify"}), ("queue", {"put", "get"}), ("lock", {"acquire", "release"}),
-    ("event", {"set", "clear"}), ("object", set[str]()),
+    ("connection", {"transmit"}), ("condition", {"notify"}), ("queue", {"put", "get"}),
+    ("lock", {"acquire", "release"}), ("event", {"set", "clear"}), ("object", set[str]()),
 )  # fmt: skip
 #: The two directions of a connection, as parts of its name; what is put into one and got out of it
 #: is ``transmit`` of the connection.

@@ -33,19 +33,23 @@ class ShopWithKeys(Shop):
             self.paid.append(line)
 
 
+async def pay_until_thanked(port):
+    for _ in range(2):  # with the same key, which a shop without keys does not look at
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        try:
+            writer.write(b"pay 20, key 4711\n")
+            if await reader.readline():
+                return
+        except ConnectionError:
+            pass  # once more
+        finally:
+            writer.close()
+
+
 async def customer(shop):
-    async with await asyncio.start_server(shop.serve, "127.0.0.1", 0) as server:
-        port = server.sockets[0].getsockname()[1]
-        for _ in range(2):  # with the same key, which a shop without keys does not look at
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            try:
-                writer.write(b"pay 20, key 4711\n")
-                if await reader.readline():
-                    return
-            except ConnectionError:
-                pass  # once more
-            finally:
-                writer.close()
+    server = await asyncio.start_server(shop.serve, "127.0.0.1", 0)
+    await pay_until_thanked(server.sockets[0].getsockname()[1])
+    server.close()
 
 
 def check(shop):

@@ -50,11 +50,11 @@ async def run(client):
     one, two = Replica(), Replica()
     follower = await asyncio.start_server(two.serve, "127.0.0.1", 0)
     leader = await asyncio.start_server(one.serve, "127.0.0.1", 0)
-    async with leader, follower:
-        _, writer = await asyncio.open_connection(*follower.sockets[0].getsockname())
-        one.followers.append(writer)
-        value = await client(leader, follower)
-        writer.close()
+    _, writer = await asyncio.open_connection(*follower.sockets[0].getsockname())
+    one.followers.append(writer)
+    value = await client(leader, follower)
+    for open_one in writer, leader, follower:
+        open_one.close()
     assert value == b"1\n", f"reads {value} after it has written 1"
 
 
