@@ -167,6 +167,10 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_of_a_search_in_several_processes": 0,
         "test_of_real_code": 2,
     },
+    "conformance/test_examples.py": {
+        "test_the_bug_is_found_and_its_trace_replays": 4,
+        "test_the_fix_passes": 7,
+    },
     "conformance/test_explore.py": {
         "test_every_file_of_the_library": 80,
         "test_shrink_a_free_runs_trace_and_the_scenario": 0,
