@@ -1,8 +1,8 @@
 """Which examples there are: a folder for each situation, in it a program for each runtime.
 
 Each is a module with two programs as ``tracelock.explore`` takes them, ``BUGGY`` and ``FIXED``.
-Beside it lies the smallest failing schedule of the buggy one, as a trace; ``about.md`` in the folder
-says what happens, and why the fix works.
+Beside it lies the smallest failing schedule of the buggy one, as a trace; ``about.md`` in the
+folder says what happens, and why the fix works.
 """
 
 from __future__ import annotations
