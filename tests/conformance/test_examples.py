@@ -25,7 +25,7 @@ SMALL = {
     "line_protocol/on_threads", "leaking_pool/on_threads", "stale_read/on_threads",
     *names(("cache_stampede", "lost_update", "expired_lease")),
 }  # fmt: skip
-SCHEDULES = 100
+SCHEDULES = 1_000
 
 
 def needs(name: str) -> None:
@@ -62,7 +62,7 @@ def test_the_fix_passes(name: str) -> None:
     small = name in SMALL
     found = tracelock.explore(
         **load(name).FIXED, strategy="dpor" if small else "auto", seconds=None,
-        schedules=2_000 if small else amount(15, SCHEDULES),
+        schedules=2_000 if small else amount(15, 100),
     )  # fmt: skip
     assert found.verdict == ("verified" if small else "passed"), (found.summary, found.story())
 
