@@ -5,13 +5,14 @@ beside a peer.
     python tests/bench/bench_situations.py peer [--seeds 20] [--interpreter PYTHON]
 
 ``examples``: each buggy example of `docs/examples` by the default strategy; with ``--fixed`` also
-what ``dpor`` claims of the fixed ones (at most 20,000 schedules and a minute each). ``peer``: the programs of
-`situations_asyncio.py`, which know of no tool, by this one and by detangle (which has such examples
-of its own, and asyncio alone) where PYTHON has it; the same situations on threads and trio by this
-one. Both by their default strategies, up to the first failing schedule, without making it small.
-Detangle is given the network of its own examples (``fragment=0.3``, latencies), without which it
-splits nothing. CPU seconds are those of the process that explores, without its start. The first
-exploration of each row is made once more before, so that nothing is imported in what is measured.
+what ``dpor`` claims of the fixed ones (at most 20,000 schedules and a minute each). ``peer``: the
+programs of `situations_asyncio.py`, which know of no tool, by this one and by detangle (which has
+such examples of its own, and asyncio alone) where PYTHON has it; the same situations on threads and
+trio by this one. Both by their default strategies, up to the first failing schedule, without making
+it small. Detangle is given the network of its own examples (``fragment=0.3``, latencies), without
+which it splits nothing. CPU seconds are those of the process that explores, without its start. The
+first exploration of each row is made once more before, so that nothing is imported in what is
+measured.
 """
 
 from __future__ import annotations
