@@ -168,8 +168,8 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_of_real_code": 2,
     },
     "conformance/test_examples.py": {
-        "test_the_bug_is_found_and_its_trace_replays": 4,
-        "test_the_fix_passes": 7,
+        "test_the_bug_is_found_and_its_trace_replays": 5,
+        "test_the_fix_passes": 9,
     },
     "conformance/test_explore.py": {
         "test_every_file_of_the_library": 80,

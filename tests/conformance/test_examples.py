@@ -62,7 +62,7 @@ def test_the_fix_passes(name: str) -> None:
     small = name in SMALL
     found = tracelock.explore(
         **load(name).FIXED, strategy="dpor" if small else "auto", seconds=None,
-        schedules=2_000 if small else amount(15, 100),
+        schedules=2_000 if small else amount(8, 100),
     )  # fmt: skip
     assert found.verdict == ("verified" if small else "passed"), (found.summary, found.story())
 

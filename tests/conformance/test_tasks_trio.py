@@ -264,7 +264,7 @@ def test_who_goes_on_at_once_is_in_no_order_of_addresses(child: Any) -> None:
             s.event.set()
             tasks.cancel_scope.deadline = trio.current_time() + (child is by_event)
 
-    for _ in range(4):
+    for _ in range(3):
         found = tracelock.explore(
             workers=[main], setup=Together, backend="trio", strategy="dpor", instrument=[HERE]
         )
