@@ -4,13 +4,15 @@ Each is a function that returns Markdown; ``PAGES`` says where it goes. Nothing 
 by hand, so nothing of them can be out of date: the command line is described by its parsers and the
 table of examples, the public names by their docstrings, scenarios by their JSON Schema, the
 controlled functions by the table that patches them. The reports of the gallery are made from its
-traces.
+traces, and so are the pages of the examples, with the programs as they are.
 """
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
+import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,8 @@ from tracelock.report.wording import clean
 
 HERE = Path(__file__).resolve().parent
 GALLERY = HERE / "gallery"
+EXAMPLES_OF_CODE = HERE / "examples"
+RUNTIMES = ("threads", "asyncio", "trio")
 _DATA = HERE.parent / "tests" / "data"
 #: Pictures that pages show, and that tests compare with what makes them.
 PICTURES = (_DATA / "classic.svg", _DATA / "report.png")
@@ -308,6 +312,65 @@ def gallery_report(path: Path) -> str:
     return tracelock.render_report(tracelock.load_trace(path), "html")
 
 
+# --- the examples of real code --------------------------------------------------------------------
+def example_traces() -> list[Path]:
+    """The recorded failures of the examples, by name."""
+    return sorted(EXAMPLES_OF_CODE.glob("*/*.json"))
+
+
+def example_report(trace: Path) -> str:
+    """What the page of a recorded failure of an example is called."""
+    return f"{trace.parent.name}-{trace.stem}.html"
+
+
+def example_page(folder: Path) -> str:
+    """What happens; on each runtime the program, its failing schedule and what is found in that;
+    why the fix works."""
+    about = (folder / "about.md").read_text(encoding="utf-8")
+    before, why = about.split("\n## Why the fix works\n")
+    lines = [before]
+    for runtime in RUNTIMES:
+        program = folder / f"on_{runtime}.py"
+        trace = program.with_suffix(".json")
+        place = trace.relative_to(HERE.parent).as_posix()
+        lines += [
+            f"## On {runtime}", "", f'```python title="{program.relative_to(HERE.parent)}"',
+            program.read_text(encoding="utf-8").rstrip(), "```", "",
+            f"The failing schedule, made small ([step through it]({example_report(trace)})):", "",
+            "```text", *_example_story(trace), "```", "",
+            "It is kept as a trace, and happens again:", "", "```sh",
+            f"tracelock replay {place} --allow-call", "```", "",
+        ]  # fmt: skip
+    lines += ["## Why the fix works", why, "All of it, from the root of a checkout:", "", "```sh",
+              f"python -m docs.examples {folder.name}", "```", ""]  # fmt: skip
+    return "\n".join(lines)
+
+
+def _example_story(path: Path) -> Iterator[str]:
+    """The failing schedule in source lines, and the finding that explains it."""
+    from tracelock.names import for_display
+    from tracelock.report.terminal import Style
+    from tracelock.session.story import told
+
+    trace = tracelock.load_trace(path)
+    for line in told(trace, Style(100)):
+        yield line.plain.rstrip()
+    root = tracelock.analyze(for_display(trace))[0]
+    yield from ("", f"{root.severity}: {clean(root.title)} [{root.kind}]")
+    yield from textwrap.wrap(
+        clean(root.explanation), 96, initial_indent="  ", subsequent_indent="  ",
+        break_long_words=False, break_on_hyphens=False,
+    )  # fmt: skip
+
+
+def example_pages() -> dict[str, Callable[[], str]]:
+    """The page of each folder that says what it is about."""
+    return {
+        f"examples/{about.parent.name}.md": functools.partial(example_page, about.parent)
+        for about in sorted(EXAMPLES_OF_CODE.glob("*/about.md"))
+    }
+
+
 def _cell(text: str) -> str:
     return clean(" ".join(text.split())).replace("|", "\\|").replace("<", "&lt;")
 
@@ -321,6 +384,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "reference/findings.md": findings_page,
     "reference/control.md": control_page,
     "explanation/security.md": lambda: (HERE / "security.md").read_text(encoding="utf-8"),
+    **example_pages(),
 }
 
 
@@ -333,6 +397,9 @@ def on_files(files: Any, config: Any) -> Any:
     for trace in gallery_traces():
         report = File.generated(config, f"gallery/{trace.stem}.html", content=gallery_report(trace))
         files.append(report)
+    for trace in example_traces():
+        place = f"examples/{example_report(trace)}"
+        files.append(File.generated(config, place, content=gallery_report(trace)))
     for picture in PICTURES:
         files.append(File.generated(config, f"data/{picture.name}", content=picture.read_bytes()))
     return files

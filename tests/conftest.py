@@ -167,6 +167,10 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_of_a_search_in_several_processes": 0,
         "test_of_real_code": 2,
     },
+    "conformance/test_examples.py": {
+        "test_the_bug_is_found_and_its_trace_replays": 5,
+        "test_the_fix_passes": 9,
+    },
     "conformance/test_explore.py": {
         "test_every_file_of_the_library": 80,
         "test_shrink_a_free_runs_trace_and_the_scenario": 0,
@@ -544,6 +548,7 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_the_same_with_cancellations": 0,
     },
     "conformance/test_tasks_trio.py": {
+        "test_who_goes_on_at_once_is_in_no_order_of_addresses": 3,
         "test_a_cancellation_leaks_a_lock": 0,
         "test_a_lost_update_is_found_told_and_replayed": 0,
         "test_anyio_on_its_backends": 0,

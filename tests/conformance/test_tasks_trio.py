@@ -227,3 +227,45 @@ def test_anyio_on_its_backends(backend: str) -> None:
     found = run([any_group], 3, strategy="random", schedules=60)
     assert found.verdict == "passed"
     assert not found.notes
+
+
+class Together:
+    """Three tasks that one event, one cancellation or one moment lets go on, out of a set."""
+
+    def __init__(self) -> None:
+        self.event = trio.Event()
+        self.log: list[int] = []
+
+
+async def by_event(s: Together, number: int) -> None:
+    await s.event.wait()
+    s.log.append(number)
+
+
+async def by_time(s: Together, number: int) -> None:
+    await trio.sleep(1)
+    s.log.append(number)
+
+
+async def by_cancellation(s: Together, number: int) -> None:
+    try:
+        await trio.sleep_forever()
+    finally:
+        s.log.append(number)
+
+
+@pytest.mark.parametrize("child", [by_event, by_time, by_cancellation])
+def test_who_goes_on_at_once_is_in_no_order_of_addresses(child: Any) -> None:
+    async def main(s: Together) -> None:
+        async with trio.open_nursery() as tasks:
+            for number in range(3):
+                tasks.start_soon(child, s, number)
+            await trio.sleep(2 if child is by_time else 0.5)
+            s.event.set()
+            tasks.cancel_scope.deadline = trio.current_time() + (child is by_event)
+
+    for _ in range(3):
+        found = tracelock.explore(
+            workers=[main], setup=Together, backend="trio", strategy="dpor", instrument=[HERE]
+        )
+        assert found.verdict == "verified" and not found.notes, (found, found.notes)

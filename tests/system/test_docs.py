@@ -35,6 +35,7 @@ NOT_RUN = re.compile(r"(pip|\.venv/bin/|python3 -m venv|pytest --tracelock$)")
 #: Pages with blocks of text that are no commands: tables that long commands printed, what a
 #: repository of one's own has, what is typed at a prompt (``test_debugger``).
 SHOWN = {
+    "examples/index.md": 1,
     "explanation/verdicts.md": 1,
     "how-to/compare.md": 1,
     "how-to/crashes.md": 1,

@@ -65,6 +65,27 @@ def test_the_plugin_looks_into_the_class_under_test(pytester: pytest.Pytester) -
     assert "shop/accounts.py" in result.stdout.str()
 
 
+def test_the_plugin_looks_into_a_package_without_an_init(pytester: pytest.Pytester) -> None:
+    """Of a namespace package the file of the module says where the project is."""
+    below = pytester.mkdir("shop")
+    (below / "accounts.py").write_text(CLASS)
+    (below / "work.py").write_text(
+        "from shop.accounts import Account\n\n\ndef add(account):\n    account.add()\n"
+    )
+    pytester.makepyfile(
+        found="""\
+        import tracelock
+        from shop import accounts, work
+
+        found = tracelock.explore(
+            setup=accounts.Account, workers=[work.add] * 2, check=lambda one: one.balance == 2
+        )
+        assert found.failed, found
+        """
+    )
+    assert pytester.runpython("found.py").ret == 0
+
+
 def test_the_plugin_looks_into_what_a_fixture_of_conftest_gives(pytester: pytest.Pytester) -> None:
     pytester.mkpydir("shop").joinpath("accounts.py").write_text(CLASS)
     pytester.makepyfile(

@@ -56,6 +56,30 @@ def test_a_lost_update_is_four_lines_and_the_check() -> None:
     ]
 
 
+#: A client writes to one replica and reads from another one, whose copy is still on its way.
+STALE = """
+client put line#1.sent -> true @ c.py:1
+one get line#1.sent -> 6 @ r.py:1
+one put copy.sent -> true @ r.py:2
+one put line#1.answered -> true @ r.py:3
+client get line#1.answered -> 3 @ c.py:2
+client put line#2.sent -> true @ c.py:1
+two get line#2.sent -> 4 @ r.py:1
+two read Replica.value -> 0 @ r.py:4
+two put line#2.answered -> true @ r.py:5
+client get line#2.answered -> 2 @ c.py:2
+"""
+
+
+def test_a_failure_is_followed_back_over_the_messages_that_led_to_it() -> None:
+    failed = Verdict("failed", "assert", "AssertionError: old", {}, [], "c.py:3", 0)
+    trace = trace_of(STALE, scenario=CODE, verdict=failed)
+    assert [f"{who} {at}" for who, at, _ in told(trace)] == [
+        "client c.py:1", "one r.py:1", "one r.py:2", "one r.py:3", "client c.py:2",
+        "client c.py:1", "two r.py:1", "two r.py:4", "two r.py:5", "client c.py:2", "client c.py:3",
+    ]  # fmt: skip
+
+
 def test_without_a_finding_the_last_triple_that_is_no_order_of_steps_is_taken() -> None:
     trace = trace_of(LOST, scenario=CODE, verdict=FAILED)
     levels = slice_of(trace, None).levels

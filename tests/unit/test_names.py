@@ -98,6 +98,19 @@ def test_what_is_not_known_is_called_after_its_kind_and_place_not_after_a_guess(
     ]  # fmt: skip
 
 
+def test_a_connection_is_told_by_its_two_directions() -> None:
+    made = "timeout@client.py:7 of ask"  # the line has a keyword of that name
+    trace = code_trace(
+        ["ask"],
+        [("put", f"{made}.sent"), ("get", f"{made}.answered"), ("get", "box@client.py:9.sent[]")],
+        {},
+    )
+    assert [event.target for event in for_display(trace).events] == [
+        "connection@client.py:7.sent", "connection@client.py:7.answered",
+        "object@client.py:9.sent[]",
+    ]  # fmt: skip
+
+
 def test_the_blocked_and_the_messages_have_the_short_names() -> None:
     a, b = f"{TEST}/user", f"{TEST}/user#2"
     lock = f"a@bank.py:3 of {TEST}"

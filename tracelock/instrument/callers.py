@@ -39,7 +39,7 @@ PLUMBING: Final = frozenset(
         "multiprocessing.popen_fork", "multiprocessing.shared_memory", "multiprocessing.util",
         "glob", "fnmatch", "pathlib", "tempfile", "shutil", "os", "posixpath",
         "asyncio.timeouts", "asyncio.taskgroups", "asyncio.streams", "asyncio.selector_events",
-        "asyncio.mixins", "socket", "selectors", "asyncio.sslproto",
+        "asyncio.unix_events", "asyncio.mixins", "socket", "selectors", "asyncio.sslproto",
         "genericpath", "pathlib._local", "pathlib._abc",
         "importlib", "importlib._bootstrap", "_frozen_importlib", "_frozen_importlib_external",
         "importlib._bootstrap_external",

@@ -33,9 +33,12 @@ __all__ = ["DisplayNames", "display_names", "for_display"]
 MARK: Final = "display"
 #: What an object is, by what is done with it; the first that fits.
 _KINDS: Final = (
-    ("condition", {"notify"}), ("queue", {"put", "get"}), ("lock", {"acquire", "release"}),
-    ("event", {"set", "clear"}), ("object", set[str]()),
+    ("connection", {"transmit"}), ("condition", {"notify"}), ("queue", {"put", "get"}),
+    ("lock", {"acquire", "release"}), ("event", {"set", "clear"}), ("object", set[str]()),
 )  # fmt: skip
+#: The two directions of a connection, as parts of its name; what is put into one and got out of it
+#: is ``transmit`` of the connection.
+_DIRECTIONS: Final = frozenset({".sent", ".answered"})
 _WORD: Final = r"[\w#@/\[\]<>]"
 
 
@@ -162,6 +165,8 @@ def _objects(
         wholes.setdefault(one.label, one)
         if not one.rest:
             done[one.label] |= used[name]
+        elif one.rest in _DIRECTIONS and used[name] & {"put", "get"}:
+            done[one.label].add("transmit")
     # what is called by the variable that has it, which is a part of another object
     holders = {
         label: taker.parts(told[label]) for label, one in [*wholes.items()]

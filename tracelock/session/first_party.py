@@ -76,9 +76,18 @@ def root_for(module: str) -> str | None:
     where it has no file."""
     top = sys.modules.get(module.partition(".")[0])
     path = None if top is None else source_path(top)
+    if path is not None:
+        return _project_of(os.path.dirname(os.path.realpath(path)))
+    itself = sys.modules.get(module)
+    path = None if itself is None else source_path(itself)
     if path is None:
         return None
-    return _project_of(os.path.dirname(os.path.realpath(path)))
+    # the top is a namespace package, which has no file and may lie in several folders: the one
+    # above the module counts
+    folder = os.path.dirname(os.path.realpath(path))
+    for _ in range(module.count(".") - (not hasattr(itself, "__path__"))):
+        folder = os.path.dirname(folder)
+    return _project_of(folder)
 
 
 @functools.cache

@@ -52,17 +52,18 @@ class VirtualTrioClock(trio.abc.Clock):
 
 @dataclass(slots=True, eq=False)
 class ControlledRunQueue:
-    """Stands in for ``runner.runq``. Iterating yields the one task that was picked."""
+    """Stands in for ``runner.runq``. Iterating yields the one task that was picked. ``count``: of
+    the turns so far, the place in the line of all that one turn lets go on: trio takes them out of
+    sets, or by the address of their scope, in an order that no schedule decides."""
 
     tasks: TrioTasks
-    waiting: dict[int, tuple[int, Any]] = field(default_factory=dict)  # by identity of the task
+    waiting: dict[int, Any] = field(default_factory=dict)  # by identity of the task
     picked: list[Any] = field(default_factory=list)
     count: int = 0
 
     def append(self, task: Any) -> None:
-        place = self.count = self.count + 1
-        self.waiting[identity(task)] = (place, task)
-        self.tasks.task_ready(task, place)
+        self.waiting[identity(task)] = task
+        self.tasks.task_ready(task, self.count)
 
     def pick(self, task: Any) -> None:
         """``task`` is the next batch."""
@@ -239,6 +240,7 @@ class TrioTasks(LoopTasks):
     # --- a step ------------------------------------------------------------------------------
     def _pass(self) -> None:
         """One turn of trio's loop: input and output, deadlines, and the batch that was picked."""
+        self.run_queue.count += 1
         events = self.runner.io_manager.get_events(0)
         try:
             self.gen.send(events)

@@ -7,7 +7,6 @@ depend on, as by ``call_soon_threadsafe``.
 
 from __future__ import annotations
 
-import functools
 import selectors
 from collections import ChainMap
 from collections.abc import Mapping
@@ -39,18 +38,21 @@ class Polling:
         self.kept: dict[int, SelectorKey] = {}
         self.hot: dict[int, int] = {}
         self.queued: set[Any] = set()
+        self._real: selectors.BaseSelector | None = None
         self._begun = False  # that real ones are
         self._ends: dict[int, End] = {}
         self._descriptors: dict[End, int] = {}
 
-    @functools.cached_property
+    @property
     def real(self) -> selectors.BaseSelector:
-        self._begun = True
-        return selectors.DefaultSelector()
+        # no cached property: before 3.12 that takes a lock, which would be a step of the program's
+        if self._real is None:
+            self._real, self._begun = selectors.DefaultSelector(), True
+        return self._real
 
     def take(self, selector: selectors.BaseSelector) -> None:
         """What a loop that exists already waits for."""
-        self.real, self._begun = selector, True
+        self._real, self._begun = selector, True
 
     @property
     def outside(self) -> bool:
@@ -152,7 +154,7 @@ class Polling:
         self.queued.clear()
         if self._begun:
             self.real.close()
-            del self.real
+            self._real = None
             self._begun = False
 
     def direction(self, descriptor: int) -> int:

@@ -18,6 +18,7 @@ from typing import Final
 
 from tracelock.analysis.findings import Finding
 from tracelock.report.code import places_of
+from tracelock.report.failure.messages import exchanged
 from tracelock.report.timeline import preemptions
 from tracelock.trace import Trace
 
@@ -32,6 +33,8 @@ _READS: Final = frozenset({"read", "compare_exchange", "exchange", "fetch_add", 
 #: Of an access, another's, and the next of the same worker: that is no order of whole steps.
 _UNSERIALISABLE: Final = frozenset({"rwr", "rww", "wrw", "wwr"})
 _PLUMBING: Final = frozenset({"spawn", "join", "checkpoint"})
+#: Choices that each read or step of a network makes, of which the first is that all goes well.
+_USUALLY: Final = frozenset({"bytes of a read", "fault of the network"})
 _MOST_WRITES: Final = 4
 _MOST_CHOICES: Final = 6
 
@@ -105,8 +108,13 @@ class _Slicer:
         return self.found
 
     def _choices(self) -> list[int]:
-        """Where the program chose a value: that is half of what it takes to fail."""
-        chosen = [seq for seq in range(len(self.events)) if self._op(seq) == "choose"]
+        """Where the program chose a value, or something went wrong in its network: that is half of
+        what it takes to fail."""
+        chosen = [
+            seq for seq in range(len(self.events))
+            if self._op(seq) == "choose"
+            and (self._target(seq) not in _USUALLY or self.events.results[seq])
+        ]  # fmt: skip
         return chosen[:_MOST_CHOICES]
 
     # --- where it starts -------------------------------------------------------------------------
@@ -117,6 +125,10 @@ class _Slicer:
             own = self.by_worker[verdict.worker]
             if own and self._at(own[-1]) == verdict.at:
                 self.found.add(own[-1], PROOF)
+        if verdict.kind == "failed" and verdict.worker is not None:
+            told = exchanged(self.events, verdict.worker, self.by_worker, self.by_target)
+            for seq, message in told:
+                self.found.add(seq, LINK if message else DECIDED)
         if verdict.failure == "always":
             self._broken()
         places = {name: place for place, name in enumerate(self.trace.workers)}
