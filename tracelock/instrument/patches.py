@@ -11,7 +11,7 @@ import importlib.util
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from types import BuiltinMethodType
 from typing import Any, Final, NamedTuple
 
@@ -25,7 +25,9 @@ from tracelock.instrument.live_objects import LiveObjects
 from tracelock.instrument.patch_targets import Changes, give_back, replace_names
 from tracelock.instrument.patching import CONTROLLED, NOT_CONTROLLED, SEEN, Patch, declared, guarded
 from tracelock.instrument.rewrite.late import LateLibraries
+from tracelock.instrument.rewrite.sites import all_loaded, globals_of
 from tracelock.instrument.scanning.adopting import adopt
+from tracelock.instrument.threads.executors import renew
 from tracelock.instrument.threads.locks import RAW_LOCK, RAW_RLOCK
 
 
@@ -98,6 +100,10 @@ def table(*groups: str, loaded: bool = False) -> list[Patch]:
     return rows
 
 
+def _names_of_modules() -> Iterator[tuple[str, dict[str, Any]]]:
+    return ((name, globals_of(module)) for name, module in all_loaded())
+
+
 class Patches:
     """All patches of some groups, applied and undone; only one at a time is ``active``."""
 
@@ -127,6 +133,7 @@ class Patches:
         set_abilities(True)
         self._changes.then(lambda: set_abilities(False))
         self._changes.then(hear_breakpoints(self.hub))
+        renew(self._changes, self.hub, live, _names_of_modules)
         adopt(self._changes, self.hub, live)
         self._changes.then(replaced.clear)
         self._modules = frozenset(sys.modules)

@@ -25,7 +25,6 @@ from tracelock.instrument.live_objects import (
 )
 from tracelock.instrument.patch_targets import EXEMPT, Changes, class_values
 from tracelock.instrument.rewrite.sites import all_loaded, globals_of
-from tracelock.instrument.threads.executors import renew
 
 #: How many things are looked at together, then how many of these.
 _SIZES: Final = (64, 8, 1)
@@ -44,9 +43,6 @@ def adopt(
         (name, globals_of(module)) for name, module in all_loaded()
         if (modules is None or name in modules) and not untouched & {name, name.partition(".")[0]}
     ]  # fmt: skip
-    if modules is None:
-        new = (live.new_instances,) if live.partial else (live.others, live.standard)
-        renew(changes, hub, new, named)
     if live.having is not None:
         adoption.look_at_those(named, live)
         return

@@ -11,7 +11,7 @@ import queue
 import sys
 import threading
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.instrument.contexts import identity
@@ -19,6 +19,7 @@ from tracelock.instrument.wings import Wing
 
 if TYPE_CHECKING:
     from tracelock.instrument.hub import Hub
+    from tracelock.instrument.live_objects import LiveObjects
     from tracelock.instrument.patch_targets import Changes
 
 #: Attributes that a schedule may change.
@@ -49,18 +50,18 @@ class Executors(Wing):
 
 
 def renew(
-    changes: Changes, hub: Hub, instances: Iterable[Sequence[Any]],
-    named: Iterable[tuple[str, Mapping[str, Any]]],
+    changes: Changes, hub: Hub, live: LiveObjects,
+    named: Callable[[], Iterable[tuple[str, Mapping[str, Any]]]],
 ) -> None:  # fmt: skip
-    """Put those under control that there are. ``instances``: lists of what there is that was not
-    looked at before. ``named``: modules and what they hold, by which they are called."""
-    _meet(instances)
+    """Put those under control that there are. ``named``: gives modules and what they hold, by which
+    they are called."""
+    _meet((live.new_instances,) if live.partial else (live.others, live.standard))
     those = {identity(one): one for one in _known if not one._shutdown and not one._broken}
     if not those:
         return
     labels = {
         identity(value): f"{module}.{name}"
-        for module, names in named for name, value in list(names.items())
+        for module, names in named() for name, value in list(names.items())
         if identity(value) in those
     }  # fmt: skip
     wing = hub.wing(Executors)
