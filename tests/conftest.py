@@ -688,7 +688,7 @@ EXTENDED: dict[str, dict[str, int]] = {
     },
     "system/test_outside.py": {
         "test_each_program_is_replayed": 0,
-        "test_replayed_twenty_times_of_twenty": 0,
+        "test_replayed_again_and_again": 0,
     },
     "system/test_outputs.py": {
         "test_a_device_stays_a_device": 2,
