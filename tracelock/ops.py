@@ -66,8 +66,8 @@ class Op:
     ``value``: what goes in: the value of write, put, exchange and compare_exchange, ``by`` of
     fetch_add, ``n`` of release and notify (-1: all), seconds of sleep, arguments of call.
     ``expect``: of compare_exchange; of a read or write of a container's contents in real code, how
-    many items it had then, which is known when the step is made. ``timeout``: seconds, or None to
-    wait for ever.
+    many items it had then, which is known when the step is made; of a call to what is outside of
+    the run, what came of it, as data. ``timeout``: seconds, or None to wait for ever.
     ``blocking``: False for a try. ``body``: of atomic, see ``AtomicBody``; of call, the name; of
     spawn by a fork, the numbers of the objects whose state is copied; of choose, ``Alternatives``.
     ``soft``: the step has an ``into``, so that running out of time there is a result (false)

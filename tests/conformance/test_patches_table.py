@@ -1,7 +1,7 @@
 """The table of patches itself: it is complete, it is undone, and one function more is one row.
 
 That each row says what is so is tested, use by use, in ``test_patches_used``,
-``test_patches_loops``, ``test_patches_network`` and ``test_patches_outside``.
+``test_patches_loops``, ``test_patches_network``, ``test_patches_outside`` and ``test_outside``.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import pytest
 
 import tracelock
 import tracelock.instrument
+from tests.conformance import test_outside as calls_outside
 from tests.conformance import test_patches_loops as loops
 from tests.conformance import test_patches_network as network
 from tests.conformance import test_patches_outside as outside
@@ -46,6 +47,7 @@ def test_each_row_has_a_use() -> None:
         *loops.ASYNCIO, *loops.ASYNCIO_LOOP, *loops.ANYIO, *loops.TRIO_APART, *loops.OWN_LOOPS,
         *loops.REFUSED, *loops.TRIO, *loops.TRIO_LOOP, *loops.OUTSIDE, *outside.BLOCKS,
         *outside.SAME, *network.USES, *network.TRIO_USES, *network.REFUSED,
+        *calls_outside.USES,
     }  # fmt: skip
     assert {row.name for row in ROWS} == uses
     assert len(uses) == len(ROWS) > 200

@@ -58,6 +58,8 @@ class OpenController(PlainSteps):
     settles = False
     #: Of a replay: whether its trace is at its end. One of an older version has no such rest.
     at_end: Callable[[], bool] | None = None
+    #: Of a replay: what was asked of the outside, and answered, by the names of workers.
+    given: Any = None
 
     def __init__(self, layout: OpenLayout, *arguments: Any, **options: Any) -> None:
         if layout.short:
@@ -241,9 +243,9 @@ class OpenController(PlainSteps):
         choice.seq = len(self.log)
         return self.scheduler.pick(choice) == 1
 
-    def choose_before(self, worker: int, op: Op) -> int:
+    def step_before(self, worker: int, op: Op) -> Any:
         """``worker``, whose code runs before any worker begins and whose steps are no choices,
-        asks for a value: that is one, and the only step of it that is recorded."""
+        asks for a value, which is one, or asks the outside: its only steps that are recorded."""
         assert self.aside is not None
         kept = self.scheduler, self.observer, self.log
         self.scheduler, self.observer, self.log = self.aside
@@ -253,8 +255,9 @@ class OpenController(PlainSteps):
             self.prelude = len(self.log)
             self.scheduler, self.observer, self.log = kept
 
-    def choose_now(self, worker: int, op: Op) -> int:
-        """``worker`` asks for a value, and nobody else comes in before it has that."""
+    def choose_now(self, worker: int, op: Op) -> Any:
+        """``worker`` asks for a value, or the outside, and nobody else comes in before it has what
+        it asks for."""
         kept, seq = self.pending[worker], len(self.log)
         try:
             self.fired = False
@@ -262,13 +265,13 @@ class OpenController(PlainSteps):
             choice = self._choice
             choice.kind, choice.options, choice.current, choice.seq = WORKER, (worker,), -1, seq
             self.scheduler.pick(choice)
-            number = self._chosen(worker, op)
+            result = self._chosen(worker, op) if op.kind == CHOOSE else None
             if self.observer is not None:
-                self.observer(seq, worker, CHOOSE, op, number)
-            self.log.append((worker, CHOOSE, op, number, (worker,), self.now))
+                self.observer(seq, worker, op.kind, op, result)
+            self.log.append((worker, op.kind, op, result, (worker,), self.now))
         finally:
             self.pending[worker] = kept
-        return number
+        return result
 
     def _other(self, worker: int, op: Op, kind: int) -> Value:
         if kind == CANCEL and self._interrupts is None:

@@ -55,6 +55,8 @@ VALUES: Final = frozenset({WRITE, COMPARE_EXCHANGE, EXCHANGE, FETCH_ADD, PUT, SL
 SIZED: Final = frozenset({READ, WRITE})
 #: Kinds whose ``op.value`` is a count.
 COUNTS: Final = frozenset({RELEASE, NOTIFY})
+#: The optional key of a call's event for what came of it, where that is outside of the run.
+OUTSIDE: Final = "outside"
 #: Under which optional key the remark of an op is told, and as what (None: as it is).
 _REMARKS: Final[dict[int, tuple[str, Any]]] = {
     RELEASE: ("raised", None), CANCEL: ("swallowed", True), READ: ("by", None),
@@ -178,6 +180,8 @@ def record_log(layout: Layout, log: Iterable[Entry]) -> Events:
             extra[key] = value if value is not None else op.remark
         if op.expect is not None and kind in SIZED:
             events.extras.setdefault(len(events) - 1, {})["size"] = op.expect
+        elif kind == CALL and op.expect is not None:
+            events.extras.setdefault(len(events) - 1, {})[OUTSIDE] = op.expect
     return events
 
 

@@ -214,6 +214,31 @@ def caller(worker: Worker | None = None, depth: int = 2) -> str:
     return _find(sys._getframe(depth))[0]
 
 
+def user_of_library() -> str:
+    """The first place outwards that is not in the standard library; where all are, the first."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and _of_library(frame):
+        frame = frame.f_back
+    found = "" if frame is None else _find(frame)[0]
+    return caller() if not found or found.startswith(("(", "?")) else found
+
+
+#: By which code uses files and mappings that is not their own.
+_SERVING: Final = frozenset({"os", "_collections_abc", "collections.abc", "io", "pathlib"})
+
+
+def by_library() -> bool:
+    """Whether it is the standard library for itself that calls a file or a mapping here, or nobody:
+    not the program by way of ``os`` or ``pathlib``."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and (
+        frame.f_code.co_filename.startswith(_HERE)
+        or str(frame.f_globals.get("__name__")).partition("._")[0] in _SERVING
+    ):
+        frame = frame.f_back
+    return frame is None or _of_library(frame)
+
+
 def outside_of_library(site: Any) -> str:
     """Who has called the standard library, whose code makes an access at ``site``: the first place
     outwards that is not in it; "" where the site itself is none of it, or nobody else is there."""

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import random
 import uuid as _uuid
+from collections.abc import Callable
 from typing import Any, Final
 
 from tracelock.instrument.clock import now
+from tracelock.instrument.outside.calls import ask, recorded_here
 from tracelock.instrument.patching import SEEN, patch
 from tracelock.instrument.worker import Uncontrolled, Worker
 
@@ -21,7 +23,10 @@ _BEFORE: Final = 0x01B21DD213814000
 _NODE: Final = 0x0123456789AB
 
 
-def _drawn(worker: Worker, what: str, size: int) -> bytes:
+def _drawn(worker: Worker, what: str, size: int, real: Callable[[], bytes]) -> bytes:
+    if recorded_here(worker):
+        drawn: bytes = ask(worker, "entropy", f"{size} bytes", real)
+        return drawn
     worker.hub.by_chance(what)  # one sequence is tried
     own = worker.counts.get("chance")
     if own is None:
@@ -32,12 +37,12 @@ def _drawn(worker: Worker, what: str, size: int) -> bytes:
 
 @patch("os.urandom", SEEN)
 def urandom(worker: Worker, real: Any, size: int) -> bytes:
-    return _drawn(worker, "os.urandom", size)
+    return _drawn(worker, "os.urandom", size, lambda: real(size))
 
 
 @patch("os.getrandom", SEEN, optional=True)
 def getrandom(worker: Worker, real: Any, size: int, flags: int = 0) -> bytes:
-    return _drawn(worker, "os.getrandom", size)
+    return _drawn(worker, "os.getrandom", size, lambda: real(size, flags))
 
 
 @patch("uuid.uuid1", SEEN)

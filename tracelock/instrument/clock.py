@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from tracelock.errors import LimitReached
 from tracelock.instrument.callers import caller
+from tracelock.instrument.outside.calls import ask, outside_of, recorded_here
 from tracelock.instrument.patching import SEEN, patch
 from tracelock.instrument.worker import Uncontrolled, Worker
 from tracelock.ops import SLEEP, Op
@@ -33,7 +34,17 @@ def now(worker: Worker, name: str) -> int:
     worker.counts["clock"] = (done, count)
     if count > LOOKS:
         raise LimitReached("it waits for the clock, which stands still while it computes")
-    return START[name] * 1_000_000_000 + round(controller.now * 1e9)
+    passed = round(controller.now * 1e9)
+    return (_day(worker, passed) if name == "time" else START[name] * 1_000_000_000) + passed
+
+
+def _day(worker: Worker, passed: int) -> int:
+    """What the wall clock shows as the schedule begins, in ns: always the same, or, where what is
+    outside is asked, what it really was when it was first looked at."""
+    outside = outside_of(worker.hub)
+    if outside.clock is None and recorded_here(worker):
+        outside.clock = ask(worker, "clock", "the time of day", _time.time_ns) - passed
+    return START["time"] * 1_000_000_000 if outside.clock is None else outside.clock
 
 
 def _control_clock(name: str) -> None:

@@ -20,6 +20,8 @@ from tracelock.engine.replaying import Replay
 from tracelock.errors import Divergence
 from tracelock.instrument.files.access import FILE
 from tracelock.instrument.network.rules import FAULT
+from tracelock.instrument.outside.calls import recorded_in
+from tracelock.instrument.worker import COLLECT
 from tracelock.objects import Rules
 from tracelock.ops import (
     ACQUIRE,
@@ -87,6 +89,9 @@ class PythonReplay(Replay):
         super().follow(controller)
         if isinstance(controller, OpenController):
             controller.replaced = self._replaced
+            controller.given = recorded_in(
+                self.events, [worker.name for worker in self.layout.workers]
+            )
             controller.at_end = lambda: self.position >= len(self.events)
 
     def pick(self, choice: Choice) -> int:
@@ -119,7 +124,8 @@ class PythonReplay(Replay):
                 crashes = event.op == NAMES[CHOOSE] and event.target == CRASH
                 return crashes and self._same_place(event.at, choice.at)
             if event.worker == choice.worker:
-                return event.op in _INJECTED and self._same_place(event.at, choice.at)
+                collected = event.op != NAMES[CALL] or event.target == COLLECT
+                return event.op in _INJECTED and collected and self._same_place(event.at, choice.at)
         return False
 
     def _option(self, event: Event, choice: Choice) -> int:

@@ -66,12 +66,18 @@ GROUPS: Final[dict[str, PatchGroup]] = {
     "trio_network": PatchGroup(("network.trio_sockets",), "trio"),
     "own_loops": PatchGroup(("loops.own_asyncio",)),
     "own_trio": PatchGroup(("loops.own_trio",), "trio"),
-    "outside": PatchGroup(("outside",)),
+    "outside": PatchGroup(("outside.uncontrolled",)),
+    "calls_outside": PatchGroup(("outside.subprocesses", "outside.environment")),
+    "asyncio_outside": PatchGroup(("outside.asyncio_processes",), "asyncio"),
 }  # fmt: skip
 #: Those that are applied whatever backend runs the code.
-COMMON: Final = ("threads", "time", "exits", "network", "files", "databases", "processes")
+COMMON: Final = (
+    "threads", "time", "exits", "network", "files", "databases", "processes", "calls_outside",
+)  # fmt: skip
 #: Those of loops: any program may start one of its own.
-LOOPING: Final = ("own_loops", "own_trio", "asyncio", "anyio", "trio", "trio_network")
+LOOPING: Final = (
+    "own_loops", "own_trio", "asyncio", "anyio", "trio", "trio_network", "asyncio_outside",
+)  # fmt: skip
 #: What loops do stays under control also where their modules are instrumented.
 LOOPS: Final = frozenset({"asyncio", "anyio", "trio"})
 

@@ -14,6 +14,7 @@ from tracelock.errors import StepFailure, UsageError
 from tracelock.instrument.crashes.rules import CrashRules
 from tracelock.instrument.loops.aim import Aim, chosen_of
 from tracelock.instrument.network.rules import NetworkRules
+from tracelock.instrument.outside.kinds import REAL, AllRecorded
 from tracelock.instrument.rewrite.sites import all_loaded
 from tracelock.ops import ACQUIRE, CHECKPOINT, Value
 
@@ -113,6 +114,8 @@ class PythonProgram:
     what has to hold between steps, called as ``check`` is; ``watched`` gives the names of variables
     that it was seen to read. ``network``: what sockets between workers may do. ``crashes``: whether
     all may end by a crash of the machine; ``recover`` is then called in the place of ``check``.
+    ``outside``: what comes of calls to what is outside of the run (``outside.kinds``); ``answers``:
+    of a trace, for other schedules than its own.
     """
 
     workers: Sequence[Work]
@@ -135,6 +138,8 @@ class PythonProgram:
     network: NetworkRules = field(default_factory=NetworkRules)
     crashes: CrashRules = field(default_factory=CrashRules)
     recover: Work | None = None
+    outside: str = ""
+    answers: AllRecorded = field(default_factory=dict)
     watched: Callable[[], list[str]] = list
     layout: OpenLayout = field(init=False)
     outcome: CheckOutcome = field(init=False)
@@ -214,6 +219,8 @@ class PythonProgram:
             python["crash_consistency"] = crashes
         if self.recover is not None:
             python["recover"] = name_of(self.recover)
+        if self.outside:
+            python["outside"] = REAL  # it was, or was when what is replayed was recorded
         python["sources"] = sources
         python["places"] = places
         if blocking := self._blocking(log):

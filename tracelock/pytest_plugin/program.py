@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 #: Keywords of the marker that make the program.
 PROGRAM: Final = (
-    "cancellations", "cancellable", "gc", "faults", "network", "crash_consistency", "instrument",
+    "cancellations", "cancellable", "gc", "faults", "network", "crash_consistency", "outside",
+    "instrument",
     "expected_errors",
 )  # fmt: skip
 #: Those of them by which something may come in anywhere.

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tracelock.engine.limits import RunLimits
+from tracelock.errors import UsageError
 from tracelock.schedulers.base import Scheduler
 from tracelock.session.plan import SECONDS, Plan, Settings, Spreading
 from tracelock.session.replaying import ReplayResult, replay_target
@@ -65,6 +66,7 @@ def explore(
     network: Mapping[str, Any] | None = None,
     crash_consistency: bool | Mapping[str, Any] | None = None,
     recover: Callable[..., Any] | None = None,
+    outside: str | None = None,
     backend: str | None = None,
     strategy: str | Scheduler = "auto",
     schedules: int | None = None,
@@ -111,7 +113,12 @@ def explore(
     (a table: ``states``, how many are tried at each point, 256 at most and by default; ``block``,
     how many bytes of a file are written at once, 512); ``recover`` is called then, with what
     ``setup`` returned, in the place of ``check``, and raises or returns False on the bug (see also
-    ``tracelock.after_crash``). ``schedules`` is 1,000 there unless given.
+    ``tracelock.after_crash``).
+    ``outside``: what comes of calls to what no worker serves: ``refused`` (the default: sockets
+    and names end the schedule, which is unfinished; subprocesses and files are used for real, and
+    named), or ``real``: they are made, and what was answered is recorded in the trace, whose
+    replay needs nothing outside. Nothing is ``verified`` then.
+    ``schedules`` is 1,000 there unless given.
 
     ``backend``: ``threading``, ``multiprocessing``, ``asyncio`` or ``trio`` (default: threads, or
     asyncio for coroutine functions). ``strategy``: ``auto``, ``random``, ``pct``, ``pos``,
@@ -152,6 +159,7 @@ def explore(
         network,
         crash_consistency,
         recover,
+        outside,
     )
     target = target_for(scenario, code, allow_call=allow_call)
     plan = Plan(
@@ -183,6 +191,7 @@ def replay(
     start_method: str | None = None,
     limits: RunLimits | None = None,
     isolation: str = "auto",
+    outside: str | None = None,
 ) -> ReplayResult:
     """Execute a trace again, event by event, on its own backend or another one.
 
@@ -190,13 +199,25 @@ def replay(
     ``recover`` again, or with ``allow_call`` imports them by the names that are in the trace; what
     was instrumented is in the trace. Every event's worker, op, target and result are compared with
     the trace; the first that differs ends the replay (``diverged``). Where the code has changed
-    since, ``notes`` says which file, and events are matched by function and access. Raises what
-    ``explore`` raises, and TraceError where the trace does not go with what is given.
+    since, ``notes`` says which file, and events are matched by function and access. ``outside``:
+    ``recorded``, as where nothing is said, gives what the trace has for calls to the outside.
+    Raises what ``explore`` raises, and TraceError where the trace does not go with what is given.
     """
     from tracelock.session.code import PythonCode
 
+    if outside not in (None, "recorded"):
+        raise UsageError(
+            f"outside: a replay gives what was recorded: it is recorded, not {outside!r}"
+        )
     code = PythonCode(
-        workers, setup, check, instrument, expected_errors, always=always, recover=recover
+        workers,
+        setup,
+        check,
+        instrument,
+        expected_errors,
+        always=always,
+        recover=recover,
+        outside=outside,
     )
     target = target_of(trace, code=code, allow_call=allow_call)
     settings = Settings(

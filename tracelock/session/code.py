@@ -10,6 +10,7 @@ from typing import Any
 from tracelock.errors import UsageError
 from tracelock.instrument.crashes import rules as crash_rules
 from tracelock.instrument.network.rules import NetworkRules, rules_of
+from tracelock.instrument.outside.kinds import mode_of
 from tracelock.instrument.program import PythonProgram, module_of
 from tracelock.session.first_party import Project, named, root_for
 
@@ -18,8 +19,8 @@ from tracelock.session.first_party import Project, named, root_for
 class PythonCode:
     """What there is to run (``workers``, with what ``setup`` makes, then ``check``), and what may
     happen to it: ``expected_errors``, ``cancellations``, ``cancellable``, ``gc``, ``faults`` and
-    ``network``, ``crash_consistency`` with ``recover``; ``always``: what has to hold between steps.
-    See ``tracelock.explore``.
+    ``network``, ``crash_consistency`` with ``recover``; ``always``: what has to hold between steps;
+    ``outside``: what comes of calls to what is outside of the run. See ``tracelock.explore``.
 
     None for ``instrument``, ``cancellations`` and ``gc``: what the document says that names the
     code, else the modules in which the workers were written with those of the user's own that they
@@ -39,6 +40,7 @@ class PythonCode:
     network: Mapping[str, Any] | NetworkRules | None = None
     crash_consistency: bool | Mapping[str, Any] | crash_rules.CrashRules | None = None
     recover: Callable[..., Any] | None = None
+    outside: str | None = None
 
     def program(
         self, name: str = "", *, source: dict[str, Any] | None = None,
@@ -75,6 +77,7 @@ class PythonCode:
             owns=None if project is None else project.owns, every=wanted.every,
             found=list(wanted.found), invariants=invariants, network=self.rules(),
             crashes=self.crash_rules(), recover=self.recover,
+            outside=mode_of(self.outside),
         )  # fmt: skip
 
     def crash_rules(self) -> crash_rules.CrashRules:

@@ -184,6 +184,8 @@ class Exploration(Opened):
             elif not STRATEGIES[plan.strategy].systematic:
                 budget = replace(budget, schedules=1)
         if plan.strategy == "auto":
+            if self.host.chancy:
+                return self.schedules("auto", budget, progress)
             if self.host.has_loops and budget.schedules is not None:
                 return self._auto_entangled(budget, budget.schedules, progress)
             return self._auto(budget, progress)

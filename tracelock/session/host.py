@@ -57,6 +57,8 @@ class Host(ABC):
     #: Whether some schedule had tasks of loops, whose orders an exhaustive search may be long in
     #: going through.
     has_loops = False
+    #: Whether schedules depend on what is asked for real: no search can go by what it has seen.
+    chancy = False
     #: Whether it is known, after ``warm_up``, that all schedules are the one that was run.
     one_schedule = False
     #: Why no more than ``passed`` is claimed of a search that has tried everything it could.

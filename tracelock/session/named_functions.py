@@ -68,6 +68,7 @@ def program_of(scenario: Scenario, *, allow_call: bool, given: PythonCode) -> Py
         CrashRules.of_table(python.crash_consistency) if isinstance(python.crash_consistency, dict)
         else python.crash_consistency,
         recover=recover,
+        outside=given.outside or python.outside,
     )  # fmt: skip
     return code.program(scenario.name, document=scenario.to_data(), names=names)
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 from tracelock.engine.limits import RunLimits
 from tracelock.errors import TraceError
+from tracelock.instrument.outside.calls import recorded_in
+from tracelock.instrument.outside.kinds import REAL, RECORDED
 from tracelock.session.host import Host
 from tracelock.session.interpreters.which import ANY
 from tracelock.session.plan import Plan, Settings
@@ -72,7 +74,9 @@ class PythonTarget(Target):
         return self.program.natural_backend()
 
     def open(self, settings: Settings) -> PythonHost:
-        return PythonHost(self, settings)
+        host = PythonHost(self, settings)
+        host.chancy = self.program.outside == REAL
+        return host
 
     def replaying(self, trace: Trace, settings: Settings) -> AbstractContextManager[Host]:
         if settings.backend not in ("", trace.backend):
@@ -91,4 +95,9 @@ class PythonTarget(Target):
             shrink=False,
             isolation=settings.isolation,
         )
-        return self.open(plan.completed(self)).knowing(trace)
+        host = self.open(plan.completed(self)).knowing(trace)
+        python = trace.scenario.get("python")
+        if isinstance(python, Mapping) and python.get("outside"):
+            host.program.outside = RECORDED
+            host.program.answers = recorded_in(trace.events, trace.workers)
+        return host

@@ -277,7 +277,7 @@ class PythonHost(Interpreted, Host):
                 f"did not fail again in this one ({why})"
             )
         told = f"the failing schedule did not fail again ({why})"
-        return f"the program is not deterministic: {told}. {LOOK_FOR}"
+        return python_remarks.unlike(f"{told}. {LOOK_FOR}", self.chancy)
 
     # --- searches ----------------------------------------------------------------------------
     def warm_up(self, every: bool) -> Searched:
@@ -319,7 +319,7 @@ class PythonHost(Interpreted, Host):
                 return found
         told = difference(*seen)
         if told:
-            self.notes.append(f"the program is not deterministic: {told}")
+            self.notes.append(python_remarks.unlike(told, self.chancy))
         self._alone = not choice and not told and not found.failures()
         return found
 

@@ -21,6 +21,17 @@ def chance_of(backend: PythonBackend, notes: Sequence[str]) -> set[str]:
     return found
 
 
+def unlike(told: str, chancy: bool) -> str:
+    """That a schedule did two things when it was run twice. ``chancy``: calls to the outside are
+    real, so that this was to be expected."""
+    if not chancy:
+        return f"the program is not deterministic: {told}"
+    return (
+        "what is outside does not answer alike each time: schedules are sampled, and each trace "
+        "has the answers that it got"
+    )
+
+
 def environment_of(account: Account) -> dict[str, Any]:
     """Where a schedule was recorded, for the header of its trace."""
     return {**environment(None), **({"hash_seed": seed_here()} if account.hashed else {})}

@@ -87,7 +87,7 @@ def _of_scenario(scenario: Scenario, code: PythonCode | None, allow_call: bool) 
         target = ScenarioTarget(scenario)
         if code is not None and (
             code.cancellations or code.cancellable or code.gc or code.faults or code.network
-            or code.crash_consistency
+            or code.crash_consistency or code.outside
         ):  # fmt: skip
             require(target, Capability.INJECTIONS)
         return target
@@ -117,12 +117,20 @@ def target_of(trace: Trace, *, code: PythonCode | None = None, allow_call: bool 
         return ScenarioTarget(scenario_from_data(trace.scenario, "the trace's scenario"))
     from tracelock.instrument.crashes.rules import CrashRules
     from tracelock.instrument.network.rules import NetworkRules
+    from tracelock.instrument.outside.calls import recorded_in
+    from tracelock.instrument.outside.kinds import RECORDED
     from tracelock.instrument.program import PythonProgram
     from tracelock.session.first_party import exactly
     from tracelock.session.named_functions import program_of_trace
     from tracelock.session.python import PythonTarget
 
     def load() -> PythonProgram:
+        program = loaded()
+        if program.outside:
+            program.answers = recorded_in(trace.events, trace.workers)
+        return program
+
+    def loaded() -> PythonProgram:
         recorded = python or {}
         if code is not None and code.workers:
             modules: Any = code.instrument
@@ -134,10 +142,14 @@ def target_of(trace: Trace, *, code: PythonCode | None = None, allow_call: bool 
                 gc=int(recorded.get("collections", 0)), faults=None,
                 network=NetworkRules.of_table(recorded.get("network") or {}),
                 crash_consistency=CrashRules.of_table(recorded.get("crash_consistency") or {}),
+                outside=code.outside or (RECORDED if recorded.get("outside") else None),
             ).program()  # fmt: skip
         if not allow_call:
             raise UsageError(NOT_ALLOWED if code is None else _GIVE)
-        return program_of_trace(trace)
+        program = program_of_trace(trace)
+        if recorded.get("outside"):
+            program.outside = RECORDED if code is None else code.outside or RECORDED
+        return program
 
     return PythonTarget(load, str(trace.scenario.get("name", "python")))
 

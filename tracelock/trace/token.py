@@ -126,11 +126,14 @@ class EventsDigest:
 # --- making ------------------------------------------------------------------------------------
 def token_of(trace: Trace) -> str:
     """The token of a failing trace; "" where one cannot stand for it: a free run, inputs of
-    Hypothesis, a value chosen among very many, a schedule too long for a line."""
+    Hypothesis, answers from outside of the run, a value chosen among very many, a schedule too long
+    for a line."""
     verdict, python = trace.verdict, trace.scenario.get("python", {})
     if trace.mode != "controlled" or verdict.kind not in _KINDS[:3]:
         return ""
     if trace.backend not in _BACKENDS or trace.clock not in _CLOCKS or "hypothesis" in python:
+        return ""
+    if "outside" in python:
         return ""
     if len(trace.events) > _MOST or (verdict.failure or "") not in _FAILURES:
         return ""

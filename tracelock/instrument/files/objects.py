@@ -17,6 +17,7 @@ from tracelock.instrument.callers import caller
 from tracelock.instrument.files.access import PathNames, paths_of, saw, text, touch
 from tracelock.instrument.files.durable import closed, cut, opened, written
 from tracelock.instrument.files.locks import closing
+from tracelock.instrument.outside.files import outside_file
 from tracelock.instrument.patching import patch
 from tracelock.instrument.worker import Worker, here
 
@@ -119,6 +120,8 @@ def open_file(
         or (not binary and buffering == 0)
     ):
         return real(file, *arguments)  # which raises what there is to raise
+    if opener is None and (outside := outside_file(worker, file, mode)) is not None:
+        return real(file, *arguments[:-1], outside)
     if encoding is None and not binary:
         encoding = io.text_encoding(None, 2)
     number = isinstance(file, int)

@@ -201,7 +201,7 @@ def _number(name: str, count: int, told: Value, value: Callable[[int], object]) 
         if hub.unrecorded is not None:  # with a record it is a step
             hub.unrecorded.beyond = True
             raise ScheduleOver
-        number: int = hub.controller.choose_before(worker.number, op)
+        number: int = hub.controller.step_before(worker.number, op)
     else:
         number = worker.do(op)
     op.remark = _in_words(value(number))

@@ -140,6 +140,7 @@ class End:
         self.closed = False
         self.version = 0
         self.watchers: list[Watcher] = []
+        self.link: Any = None
 
     # --- a connection ------------------------------------------------------------------------
     def join(self, other: End, there: Direction, back: Direction) -> None:

@@ -79,6 +79,8 @@ def receive(
     way = end.incoming
     if way is None or not size:
         return end.take(size)
+    if end.link is not None:
+        end.link.fetch(worker, wait)
     _faults(worker, end, may_end(end))
     number = number_of(worker, way)
     at = caller(worker)

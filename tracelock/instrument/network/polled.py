@@ -7,9 +7,10 @@ depend on, as by ``call_soon_threadsafe``.
 
 from __future__ import annotations
 
+import math
 import selectors
 from collections import ChainMap
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from selectors import EVENT_READ, EVENT_WRITE, SelectorKey
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from tracelock.instrument.callers import caller
 from tracelock.instrument.hub import Phase
 from tracelock.instrument.network import operations
 from tracelock.instrument.network.ends import End
+from tracelock.instrument.outside.pausing import LATENCY, pauses
 from tracelock.instrument.worker import here
 from tracelock.ops import NOTIFY, Op
 
@@ -42,6 +44,9 @@ class Polling:
         self._begun = False  # that real ones are
         self._ends: dict[int, End] = {}
         self._descriptors: dict[End, int] = {}
+        #: Ends of which what comes next is asked for, and the timers by which.
+        self._expected: set[End] = set()
+        self._timers: set[Any] = set()
 
     @property
     def real(self) -> selectors.BaseSelector:
@@ -173,10 +178,81 @@ class Polling:
             self._set(descriptor, operations.look(worker, end, events))
 
     def _set(self, descriptor: int, bits: int) -> None:
+        end = self._ends[descriptor]
+        if end.link is not None and self.kept[descriptor].events & EVENT_READ and end.link.empty:
+            self._expect(descriptor, end)
         if bits & self.kept[descriptor].events:
             self.hot[descriptor] = bits
         else:
             self.hot.pop(descriptor, None)
+
+    def _expect(self, descriptor: int, end: End) -> None:
+        """Somebody waits for what comes from outside of the run: it is asked for when a moment has
+        gone by, in which all others may go on."""
+        worker = here()
+        if worker is None or end in self._expected or self.tasks.hub.phase is not Phase.RUN:
+            return
+        self._expected.add(end)
+        self._ask(descriptor, end, pauses(worker))
+
+    def _ask(self, descriptor: int, end: End, times: Iterator[tuple[float, float]]) -> None:
+        later = None if self._awaited(descriptor) else self._next_timer()
+        if later is not None:
+            # nobody waits for it, and a timer of the program comes next: then it is seen again
+            self._later(later + LATENCY, lambda: self._ask_again(descriptor, end))
+            return
+        found = next(times, None)
+        if found is None:
+            end.link.give_up(here())
+            return
+        virtual, real = found
+
+        def asked() -> None:
+            worker = here()
+            if worker is None or not self._wanted(descriptor, end):
+                self._expected.discard(end)
+            elif end.link.receive(worker, real):
+                self._expected.discard(end)
+                if self._wanted(descriptor, end):
+                    self._expect(descriptor, end)
+            else:
+                self._ask(descriptor, end, times)
+
+        self._later(virtual, asked)
+
+    def _ask_again(self, descriptor: int, end: End) -> None:
+        worker = here()
+        if worker is None or not self._wanted(descriptor, end):
+            self._expected.discard(end)
+        else:
+            self._ask(descriptor, end, pauses(worker))
+
+    def _wanted(self, descriptor: int, end: End) -> bool:
+        """Whether more is waited for there, in the selector."""
+        key = self.kept.get(descriptor)
+        known = key is not None and self._ends.get(descriptor) is end
+        return bool(known and key.events & EVENT_READ and end.link.empty)  # type: ignore[union-attr]
+
+    def _awaited(self, descriptor: int) -> bool:
+        """Whether somebody waits for it in the program: of streams that is known."""
+        key = self.kept.get(descriptor)
+        handle = key.data[0] if key is not None and isinstance(key.data, tuple) else None
+        transport = getattr(getattr(handle, "_callback", None), "__self__", None)
+        reader = getattr(getattr(transport, "_protocol", None), "_stream_reader", None)
+        return reader is None or getattr(reader, "_waiter", reader) is not None
+
+    def _later(self, seconds: float, function: Callable[[], None]) -> None:
+        self._timers = {one for one in self._timers if one.when() > self.tasks.loop.time()}
+        self._timers.add(self.tasks.loop.call_later(seconds, function))
+
+    def _next_timer(self) -> float | None:
+        """In how many seconds a timer of the program fires; None without one."""
+        loop = self.tasks.loop
+        times = [
+            one._when for one in loop._scheduled
+            if not one._cancelled and one not in self._timers and one._when != math.inf
+        ]  # fmt: skip
+        return max(0.0, min(times) - loop.time()) if times else None
 
     def changed(self, worker: Any, end: End) -> None:
         descriptor, tasks = self._descriptors[end], self.tasks

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from tracelock.instrument.callers import caller
-from tracelock.instrument.network import operations
+from tracelock.instrument.network import links, operations
 from tracelock.instrument.network.ends import READABLE, WRITABLE, End
 from tracelock.instrument.network.table import Network, network_of, used_outside
 from tracelock.instrument.patching import CONTROLLED, SEEN, patch, replace
@@ -86,6 +86,8 @@ def wait_for(
 ) -> dict[End, int]:  # fmt: skip
     """What of ``ends`` is ready, within so many ``seconds`` (None: for ever). Each is asked for
     with the bits of what it is to be ready for."""
+    ends = list(ends)
+    links.fetch_any(worker, [end for end, bits in ends if bits & READABLE], seconds)
     waiting = Waiting(worker)
     try:
         found = waiting.look(ends)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from typing import Any, Final
 
 from tracelock.instrument.network.faults import fault
 from tracelock.instrument.network.table import NAMES, Network, network_of, used_outside
+from tracelock.instrument.outside.calls import ask, asks, refuse
+from tracelock.instrument.outside.kinds import WAY_OUT
 from tracelock.instrument.patching import SEEN, patch
 from tracelock.instrument.worker import Uncontrolled, Worker, here
 
@@ -100,14 +103,44 @@ def getaddrinfo(
     found = answer(host, port, family, type, proto, flags)
     if found is not None:
         return resolved(worker, host, found)
+    return elsewhere(
+        worker, host, f"addresses of {_text(host)} port {_text(port)}",
+        lambda: [tuple(one) for one in real(host, port, family, type, proto, flags)],
+        [int(family), int(type), int(proto), int(flags)],
+    )  # fmt: skip
+
+
+def _text(given: Any) -> str:
+    return given.decode("ascii", "replace") if isinstance(given, bytes) else str(given)
+
+
+def elsewhere(
+    worker: Worker, host: Any, what: str, live: Callable[[], Any], value: list[int]
+) -> Any:  # fmt: skip
+    """A name that nobody in the run knows: it is asked for outside, or the schedule ends."""
+    if asks(worker) and not worker.elsewhere:
+        return made_whole(ask(worker, "name", what, live, value))
     used_outside(worker, "socket", "")
     if worker.running:
         worker.doubt(
-            f"the address of {host!r}, which was asked for outside",
+            f"the address of {host!r}, which nobody in the run has",
             "what answers that is not controlled",
         )
+        if not worker.elsewhere:
+            refuse(worker, f"{what} were asked for, which nobody in the run knows: {WAY_OUT}")
     with Uncontrolled(worker):
-        return real(host, port, family, type, proto, flags)
+        return live()
+
+
+def made_whole(found: Any) -> Any:
+    """Rows of ``getaddrinfo`` with their enumerations, where it is these."""
+    if not isinstance(found, list):
+        return found
+    return [
+        (socket.AddressFamily(one[0]), socket.SocketKind(one[1]), *one[2:])
+        if len(one) == 5 else one
+        for one in found
+    ]  # fmt: skip
 
 
 def _by_name(name: str, give: Any) -> None:
@@ -115,9 +148,7 @@ def _by_name(name: str, give: Any) -> None:
     def of(worker: Worker, real: Any, host: Any) -> Any:
         address = known(host)
         if not address:
-            used_outside(worker, "socket", "")
-            with Uncontrolled(worker):
-                return real(host)
+            return elsewhere(worker, host, f"{name} of {_text(host)}", lambda: real(host), [])
         return give(address)
 
 

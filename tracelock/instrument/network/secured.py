@@ -17,8 +17,8 @@ with contextlib.suppress(ImportError):  # or there is no such class to be patche
     import ssl  # noqa: F401
 
 _WHY = (
-    "TLS over a socket between workers of one run is not under control, but for that of loops: "
-    "have both ends talk without it here"
+    "TLS over a socket between workers of one run is not under control, but for that of loops, and "
+    "what is outside of the run is recorded without it alone: have both ends talk without it here"
 )
 
 

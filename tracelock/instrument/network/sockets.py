@@ -16,7 +16,7 @@ from collections.abc import Callable
 from functools import update_wrapper
 from typing import Any, Final
 
-from tracelock.instrument.network import connections, operations
+from tracelock.instrument.network import connections, links, operations
 from tracelock.instrument.network.ends import End, fail
 from tracelock.instrument.network.steps import timed_out
 from tracelock.instrument.network.table import (
@@ -26,6 +26,8 @@ from tracelock.instrument.network.table import (
     refuse_elsewhere,
     used_outside,
 )
+from tracelock.instrument.outside.calls import asks, refuse
+from tracelock.instrument.outside.kinds import WAY_OUT
 from tracelock.instrument.patching import CONTROLLED, SEEN, patch, replace
 from tracelock.instrument.worker import Uncontrolled, Worker, here
 
@@ -211,8 +213,10 @@ def accept(worker: Worker, end: End, self: Any) -> tuple[Any, Any]:
 
 
 def _outside(worker: Worker, self: Any, end: End, address: Any, connect: Any) -> Any:
-    """Nobody in the run serves ``address``: connect for real."""
+    """Nobody in the run serves ``address``: it is refused, or done for real."""
     told = address if not end.tcp else f"{address[0]}:{address[1]}"
+    if asks(worker):
+        return links.connect(worker, end, address, _wait(self))
     if end.address is not None and end.tcp:
         with Uncontrolled(worker):
             _REAL.bind(self, end.address)
@@ -222,6 +226,9 @@ def _outside(worker: Worker, self: Any, end: End, address: Any, connect: Any) ->
             "what is there answers in its own time, and is not controlled: have a worker listen "
             "there, or put something else in its place",
         )
+        local = not end.tcp or network_of(worker.hub).local(end, _host(address))
+        if not local or links.answers(worker, end, address):
+            refuse(worker, f"a connection to {told}, which no worker of the run serves: {WAY_OUT}")
     try:
         with Uncontrolled(worker):
             code = connect(self, address)

@@ -90,8 +90,15 @@ class Network(Wing):
         deadlock: in reality somebody outside of the run may do so."""
         controller = self.hub.controller
         told = []
+        awaited = {
+            end.incoming.number: end.link.where for end in self.ends.values()
+            if end.link is not None and end.incoming is not None
+        }  # fmt: skip
         for number in controller.active:
             op = controller.pending[number]
+            if op is not None and op.target in awaited and op.kind == GET:
+                controller.limit = f"only {awaited[op.target]} is left to wait for, outside"
+                return
             if op is None or number not in controller.essential or op.kind == JOIN:
                 continue
             ends = self.waiting.get(number, ())

@@ -15,8 +15,9 @@ import trio
 from trio import _socket
 
 from tracelock.instrument.network.ends import READABLE, WRITABLE, End
+from tracelock.instrument.outside.pausing import pauses
 from tracelock.instrument.patching import SEEN, patch
-from tracelock.instrument.worker import Worker
+from tracelock.instrument.worker import Worker, here
 
 _TYPE: Final[Any] = _socket._SocketType
 
@@ -77,8 +78,21 @@ async def _wait(tasks: Any, end: End, bit: int) -> None:
     if end.ready() & bit:
         await trio.lowlevel.checkpoint()
         return
+    if end.link is not None:
+        await _from_outside(end)
+        return
     waiting = WaitingTask(tasks, end, bit)
     await trio.lowlevel.wait_task_rescheduled(waiting.abort)
+
+
+async def _from_outside(end: End) -> None:
+    """What the peer sends, which is outside of the run."""
+    worker: Any = here()
+    for virtual, real in pauses(worker):
+        await trio.sleep(virtual)
+        if not end.link.empty or end.link.receive(here(), real):
+            return
+    end.link.give_up(worker)
 
 
 def _waits(name: str, bit: int) -> None:

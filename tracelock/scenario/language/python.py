@@ -145,6 +145,11 @@ class PythonDecl(DocumentModel):
         description="What sockets between workers may do: splits (reads of a direction that give "
         "less than has come), faults (how many a schedule may have), kinds (of these).",
     )
+    outside: OptionalText = Field(
+        None,
+        description="What comes of calls to what is outside of the run: refused (the default), or "
+        "real (ask, and record what was answered).",
+    )
     crash_consistency: FlagOrTable = Field(
         False,
         description="Whether the machine may crash at any operation on files, which loses what was "

@@ -1,0 +1,320 @@
+"""What comes of calls to what is outside of a run: by default, and where they are recorded."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import select
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+import tracelock
+from tracelock.engine.limits import RunLimits
+from tracelock.instrument.outside import answers
+from tracelock.instrument.outside.calls import recorded_in
+from tracelock.instrument.patches import table
+from tracelock.trace.token import token_of
+
+PRINTS = [sys.executable, "-c", "print('a line')"]
+
+
+def popen() -> Any:
+    return subprocess.Popen(PRINTS, stdout=subprocess.PIPE, text=True)
+
+
+def communicates() -> Any:
+    return popen().communicate()
+
+
+def waits() -> Any:
+    process = popen()
+    assert process.stdout is not None
+    with process.stdout:
+        return process.stdout.read(), process.wait()
+
+
+def polls() -> Any:
+    process = popen()
+    while process.poll() is None:
+        time.sleep(0.01)
+    return process.returncode, process.communicate()
+
+
+def signals() -> Any:
+    process = subprocess.Popen(["sleep", "100"])
+    process.terminate()
+    return process.wait()
+
+
+async def executes() -> Any:
+    process = await asyncio.create_subprocess_exec(*PRINTS, stdout=subprocess.PIPE)
+    return await process.communicate()
+
+
+async def by_shell() -> Any:
+    process = await asyncio.create_subprocess_shell("exit 3")
+    return await process.wait()
+
+
+#: A use of each row, and what it comes to, recorded and replayed.
+USES: dict[str, tuple[Callable[[], Any], Any]] = {
+    "subprocess.Popen.__init__": (popen, None),
+    "subprocess.Popen.communicate": (communicates, ("a line\n", None)),
+    "subprocess.Popen.wait": (waits, ("a line\n", 0)),
+    "subprocess.Popen.poll": (polls, (0, ("a line\n", None))),
+    "subprocess.Popen.send_signal": (signals, -15),
+    "os._Environ.__getitem__": (lambda: os.environ["PATH"], os.environ["PATH"]),
+    "os._Environ.__iter__": (lambda: "PATH" in list(os.environ), True),
+    "asyncio.subprocess.create_subprocess_exec": (executes, (b"a line\n", None)),
+    "asyncio.subprocess.create_subprocess_shell": (by_shell, 3),
+}
+
+
+def test_there_is_a_use_for_each_row() -> None:
+    assert [row.name for row in table("calls_outside", "asyncio_outside")] == list(USES)
+
+
+@pytest.mark.parametrize("name", USES)
+def test_recorded_and_replayed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    use, wanted = USES[name]
+    got: list[Any] = []
+
+    def worker() -> None:
+        found: Any = use()
+        got.append(found if wanted is not None else wanted)
+        raise ValueError(f"got {got[-1]!r}")
+
+    async def task() -> None:
+        got.append(await use())
+        raise ValueError(f"got {got[-1]!r}")
+
+    program: Any = {"workers": [task if use in (executes, by_shell) else worker]}
+    program["instrument"] = []
+    found = tracelock.explore(
+        **program, outside="real", schedules=1, shrink=False, confirm=1, isolation="never"
+    )
+    assert found.verdict == "failed" and found.trace is not None, str(found)
+    assert set(map(repr, got)) == {repr(wanted)}
+    calls = recorded_in(found.trace.events, found.trace.workers)
+    assert calls and found.trace.scenario["python"]["outside"] == "real"
+    got.clear()
+    # now nothing of that is there any more
+    monkeypatch.setattr(subprocess.Popen, "_execute_child", None)
+    monkeypatch.setattr(os.environ, "_data", {})
+    result = tracelock.replay(found.trace, **program)
+    assert result.reproduced and set(map(repr, got)) == {repr(wanted)}, result
+
+
+def both(work: Callable[[], Any], **more: Any) -> Any:
+    return tracelock.explore(
+        workers=[work, work], instrument=[], schedules=more.pop("schedules", 5), **more
+    )
+
+
+def test_nothing_is_verified_where_something_outside_was_asked() -> None:
+    def asks() -> None:
+        os.environ.get("PATH")
+
+    assert both(asks, strategy="dpor").verdict == "verified"
+    found = both(asks, strategy="dpor", outside="real")
+    assert found.verdict == "passed" and "os.environ" in str(found)
+
+
+def test_a_name_is_refused_with_what_to_do() -> None:
+    found = both(lambda: socket.getaddrinfo("service.example", 80))
+    assert found.verdict == "unfinished"
+    assert "service.example port 80" in str(found) and 'outside="real"' in str(found)
+
+
+def test_where_nobody_listens_at_all_a_connection_is_refused_as_ever() -> None:
+    def tries() -> None:
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", 1))
+
+    assert both(tries).verdict == "passed"
+
+
+def test_answers_that_are_too_large_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answers, "LARGEST", 40)
+    found = both(lambda: subprocess.check_output(["echo", "x" * 100]), outside="real")
+    assert found.verdict == "unfinished" and "40 of one answer" in str(found)
+
+
+def test_what_goes_by_a_file_is_refused() -> None:
+    def runs() -> None:
+        with open(os.devnull, "w") as file:
+            subprocess.run(PRINTS, stdout=file)
+
+    found = both(runs, outside="real")
+    assert found.verdict == "unfinished" and "give it a pipe" in str(found)
+
+
+def test_the_check_asks_nothing() -> None:
+    found = tracelock.explore(
+        workers=[threading.Event], check=lambda: subprocess.run(PRINTS), instrument=[],
+        outside="real", schedules=2,
+    )  # fmt: skip
+    assert found.verdict == "unfinished" and "in the check" in str(found)
+
+
+def test_a_call_that_was_not_recorded_is_told_with_its_place() -> None:
+    words = ["one"]
+
+    def work() -> None:
+        subprocess.check_output(["echo", words[0]])
+        raise ValueError
+
+    found = both(work, outside="real", shrink=False, confirm=1, isolation="never")
+    assert found.trace is not None
+    assert token_of(found.trace) == ""  # it has no room for answers
+    words[0] = "other"
+    result = tracelock.replay(found.trace, workers=[work, work], instrument=[])
+    told = str(result.diverged)
+    assert not result.reproduced and "(echo, other)" in told and "(echo, one)" in told
+    assert "test_outside.py" in told
+    calls = found.trace
+    del calls.events.extras[0]
+    assert not tracelock.replay(calls, workers=[work, work], instrument=[]).reproduced
+
+
+def test_recorded_is_what_a_replay_does() -> None:
+    found = both(lambda: os.environ.get("PATH"), outside="recorded")
+    assert found.verdict == "unfinished" and "no answer was recorded" in str(found)
+    with pytest.raises(tracelock.UsageError, match="none of refused"):
+        both(lambda: None, outside="maybe")
+
+
+def test_a_process_that_takes_too_long() -> None:
+    def runs() -> None:
+        with pytest.raises(subprocess.TimeoutExpired, match="timed out"):
+            subprocess.run(["sleep", "100"], timeout=0.01)
+        raise ValueError
+
+    found = both(runs, outside="real", shrink=False, confirm=1)
+    assert found.verdict == "failed" and "ValueError" in str(found), str(found)
+
+
+# --- connections -----------------------------------------------------------------------------
+@contextlib.contextmanager
+def listening() -> Iterator[tuple[str, int]]:
+    """Somebody listens, and never says anything."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()
+
+
+@contextlib.contextmanager
+def echoing() -> Iterator[tuple[str, int]]:
+    """Gives back what comes, connection by connection, until one says ``end``."""
+
+    def serve() -> None:
+        while True:
+            sock, _ = server.accept()
+            with sock:
+                while data := sock.recv(65_536):
+                    if data == b"end":
+                        return
+                    sock.sendall(data)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield server.getsockname()
+        with socket.create_connection(server.getsockname()) as sock:
+            sock.sendall(b"end")
+        thread.join()
+
+
+def real(*workers: Callable[..., Any], stall: float = 20.0, **more: Any) -> Any:
+    given = {"schedules": 2, "shrink": False, "confirm": 1, **more}
+    limits = RunLimits(steps=10_000, stall=stall)
+    return tracelock.explore(workers=workers, instrument=[], outside="real", limits=limits, **given)
+
+
+@pytest.mark.parametrize("kind", ["recv", "select", "streams"])
+def test_who_waits_for_what_never_comes_is_no_failure(kind: str) -> None:
+    with listening() as address:
+
+        def receives() -> None:
+            socket.create_connection(address).recv(10)
+
+        def selects() -> None:
+            select.select([socket.create_connection(address)], [], [])
+
+        async def reads() -> None:
+            reader, _ = await asyncio.open_connection(*address)
+            await reader.read()
+
+        works = {"recv": receives, "select": selects, "streams": reads}
+        found = real(works[kind], stall=0.5)
+        assert found.verdict == "unfinished", str(found)
+        # where the machine is busy, the worker may seem to be stuck before it gives up
+        told = f"nothing came from 127.0.0.1:{address[1]}"
+        assert told in str(found) or "stuck" in str(found)
+
+
+def test_tls_is_refused() -> None:
+    with listening() as address:
+        found = real(lambda: socket.create_connection(address).sendall(b"\x16\x03\x01\0\x05\x01"))
+    assert found.verdict == "unfinished" and "TLS to 127.0.0.1" in str(found)
+
+
+def test_a_time_out_comes_as_it_would() -> None:
+    with listening() as address:
+
+        def receives() -> None:
+            with pytest.raises(TimeoutError):
+                socket.create_connection(address, timeout=0.01).recv(10)
+
+        def looks() -> None:
+            sock = socket.create_connection(address)
+            assert select.select([sock], [], [], 0.01) == ([], [], [])
+            sock.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                sock.recv(10)
+
+        async def reads() -> None:
+            reader, _ = await asyncio.open_connection(*address)
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(reader.read(), 0.01)
+
+        assert real(receives, looks).verdict == "passed"
+        assert real(reads).verdict == "passed"
+
+
+def test_one_thread_sends_what_another_one_waits_for() -> None:
+    with echoing() as address:
+
+        def reads(sock: socket.socket) -> None:
+            assert sock.recv(5, socket.MSG_WAITALL) == b"hello"
+
+        def writes(sock: socket.socket) -> None:
+            time.sleep(0.00001)
+            sock.sendall(b"he")
+            sock.sendall(b"llo")
+
+        found = real(reads, writes, setup=lambda: socket.create_connection(address), schedules=10)
+        assert found.verdict == "passed" and "socket" in found.account.outside, str(found)
+
+
+def test_tasks_and_what_comes_in_between() -> None:
+    with echoing() as address:
+        got = []
+
+        async def asks() -> None:
+            reader, writer = await asyncio.open_connection(*address)
+            for _ in range(3):
+                writer.write(b"x" * 1_000)
+                got.append(await reader.readexactly(1_000))
+                await asyncio.sleep(30)
+            writer.close()
+
+        found = real(asks)
+        assert found.verdict == "passed" and set(got) == {b"x" * 1_000}, str(found)

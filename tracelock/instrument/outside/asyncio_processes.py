@@ -1,0 +1,216 @@
+"""Subprocesses of asyncio: ``create_subprocess_exec`` and ``create_subprocess_shell``.
+
+What they give talks to a real process as ``subprocesses`` does, by calls to the outside. While one
+waits for its process, the loop does something else in virtual time first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import select
+import signal
+import subprocess
+import zlib
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, Final
+
+from tracelock.instrument.outside.calls import ask, asks, refuse
+from tracelock.instrument.outside.pausing import pauses
+from tracelock.instrument.outside.subprocesses import (
+    CHUNK,
+    PIPE,
+    Process,
+    check_streams,
+    plain_arguments,
+    program_of,
+    real_poll,
+    real_popen,
+    real_send_signal,
+    real_wait,
+)
+from tracelock.instrument.patching import SEEN, patch
+from tracelock.instrument.worker import Worker, here
+
+_LIMIT: Final = 2**16
+
+
+async def _answer(process: Process, what: str, live: Callable[[float], Any], *value: Any) -> Any:
+    """What ``live`` gives when there is something: it is called with for how long it may wait, and
+    gives None where there was nothing."""
+    worker: Any = here()
+    for virtual, real in pauses(worker):
+        await asyncio.sleep(virtual)
+        found = process.asked(_here(), what, partial(live, real), value)
+        if found is not None:
+            return found
+    return refuse(
+        worker, f"subprocess: {process.program}: {what} took longer than {worker.hub.stall:g} "
+        "seconds; RunLimits(stall=...) says how long that may take",
+    )  # fmt: skip
+
+
+def _here() -> Worker:
+    worker = here()
+    if worker is None:
+        raise RuntimeError("a process that a schedule started, which is over")
+    return worker
+
+
+class OutsideReader(asyncio.StreamReader):
+    """``stdout`` or ``stderr`` of a process."""
+
+    def __init__(self, process: Process, name: str, limit: int) -> None:
+        super().__init__(limit)
+        self._process, self._name = process, name
+
+    async def _wait_for_data(self, func_name: str) -> None:
+        real = self._process.real
+
+        def live(seconds: float) -> bytes | None:
+            descriptor = getattr(real, self._name).fileno()
+            if not select.select([descriptor], [], [], seconds)[0]:
+                return None
+            return os.read(descriptor, CHUNK)
+
+        data = await _answer(self._process, f"read {self._name}", live)
+        if data:
+            self.feed_data(data)
+        else:
+            self.feed_eof()
+
+
+class OutsideWriter:
+    """``stdin`` of a process, as a ``StreamWriter``."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+        self._closed = False
+
+    def write(self, data: Any) -> None:
+        real, sent = self._process.real, bytes(data)
+
+        def live() -> None:
+            real.stdin.write(sent)
+            real.stdin.flush()
+
+        if sent:
+            told = [len(sent), zlib.crc32(sent)]
+            self._process.asked(_here(), "write stdin", live, told)
+
+    def writelines(self, data: Iterable[Any]) -> None:
+        self.write(b"".join(data))
+
+    def can_write_eof(self) -> bool:
+        return True
+
+    def write_eof(self) -> None:
+        self.close()
+
+    def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            real = self._process.real
+            self._process.asked(_here(), "close stdin", lambda: real.stdin.close())
+
+    def is_closing(self) -> bool:
+        return self._closed
+
+    async def drain(self) -> None:
+        await asyncio.sleep(0)
+
+    async def wait_closed(self) -> None:
+        await asyncio.sleep(0)
+
+
+class OutsideProcess:
+    """What ``create_subprocess_exec`` gives."""
+
+    def __init__(self, process: Process, pid: int, pipes: dict[str, bool], limit: int) -> None:
+        self._process = process
+        self.pid = pid
+        self.returncode: int | None = None
+        self.stdin = OutsideWriter(process) if pipes["stdin"] else None
+        self.stdout = OutsideReader(process, "stdout", limit) if pipes["stdout"] else None
+        self.stderr = OutsideReader(process, "stderr", limit) if pipes["stderr"] else None
+
+    async def wait(self) -> int:
+        if self.returncode is None:
+            self.returncode = await _answer(self._process, "wait", self._waited)
+        assert self.returncode is not None
+        return self.returncode
+
+    def _waited(self, seconds: float) -> Any:
+        try:
+            return real_wait(self._process.real, seconds)
+        except subprocess.TimeoutExpired:
+            return real_poll(self._process.real)
+
+    async def communicate(self, input: Any = None) -> tuple[Any, Any]:
+        if self.stdin is not None:
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                self.stdin.write(input or b"")
+            self.stdin.close()
+        out = None if self.stdout is None else await self.stdout.read()
+        err = None if self.stderr is None else await self.stderr.read()
+        await self.wait()
+        return out, err
+
+    def send_signal(self, signal_number: int) -> None:
+        if self.returncode is not None:
+            raise ProcessLookupError
+        real, name = self._process.real, signal.Signals(signal_number).name
+        self._process.asked(
+            _here(), f"signal {name}", lambda: real_send_signal(real, signal_number)
+        )
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+
+def _start(
+    worker: Worker, args: Any, shell: bool, limit: int, streams: dict[str, Any],
+    more: dict[str, Any],
+) -> OutsideProcess:  # fmt: skip
+    told = plain_arguments(worker, args)
+    program = program_of(told)
+    check_streams(worker, program, **streams)
+    made: list[Any] = []
+
+    def live() -> int:
+        made.append(real_popen(args, bufsize=0, shell=shell, **streams, **more))
+        return int(made[0].pid)
+
+    pid = ask(worker, "subprocess", f"start {program}", live, told)
+    process = Process(worker, program, made[0] if made else None)
+    pipes = {name: one == PIPE for name, one in streams.items()}
+    return OutsideProcess(process, pid, pipes, limit)
+
+
+@patch("asyncio.subprocess.create_subprocess_exec", SEEN)
+async def create_subprocess_exec(
+    worker: Worker, real: Any, program: Any, *args: Any, stdin: Any = None, stdout: Any = None,
+    stderr: Any = None, limit: int = _LIMIT, **more: Any,
+) -> Any:  # fmt: skip
+    streams = {"stdin": stdin, "stdout": stdout, "stderr": stderr}
+    if not asks(worker) or worker.elsewhere:
+        return await real(program, *args, limit=limit, **streams, **more)
+    await asyncio.sleep(0)
+    return _start(worker, [program, *args], False, limit, streams, more)
+
+
+@patch("asyncio.subprocess.create_subprocess_shell", SEEN)
+async def create_subprocess_shell(
+    worker: Worker, real: Any, cmd: Any, stdin: Any = None, stdout: Any = None, stderr: Any = None,
+    limit: int = _LIMIT, **more: Any,
+) -> Any:  # fmt: skip
+    streams = {"stdin": stdin, "stdout": stdout, "stderr": stderr}
+    if not asks(worker) or worker.elsewhere:
+        return await real(cmd, limit=limit, **streams, **more)
+    await asyncio.sleep(0)
+    return _start(worker, cmd, True, limit, streams, more)
