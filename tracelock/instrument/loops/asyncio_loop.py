@@ -84,6 +84,16 @@ for _class, _name in ((ControlledTask, "Task"), (ControlledFuture, "Future")):
     _class.__name__ = _class.__qualname__ = _name
 
 
+def stepping(callback: Any) -> Any:
+    """The task whose step a callback is; None for any other, also for one of the methods that a
+    task has for everybody (``loop.call_later(1, task.cancel)``)."""
+    owner = getattr(callback, "__self__", None)
+    if not isinstance(owner, asyncio.Task):
+        return None
+    # asyncio's own two have no name, or one that is no attribute of tasks
+    return None if hasattr(owner, getattr(callback, "__name__", "")) else owner
+
+
 @dataclass(slots=True, eq=False)
 class ControlledReadyQueue:
     """Stands in for the queue of a loop: steps of tasks apart from what keeps its place.
@@ -119,9 +129,9 @@ class ControlledReadyQueue:
 
     def put(self, handle: events.Handle) -> None:
         place = self.count = self.count + 1
-        owner = getattr(handle._callback, "__self__", None)  # type: ignore[attr-defined]
+        owner = stepping(handle._callback)  # type: ignore[attr-defined]
         tasks = self.tasks
-        if isinstance(owner, asyncio.Task):
+        if owner is not None:
             worker = tasks.worker_of(owner)
             self.steps[worker.number] = handle
             if worker.begun or worker.given:
