@@ -19,9 +19,10 @@ from tracelock.instrument.hub import (
     get_ident,
     new_baton,
 )
-from tracelock.instrument.naming import CONTAINERS, SETUP, Variable
+from tracelock.instrument.naming import SETUP, Variable
 from tracelock.instrument.steps import PLAIN, VariablesStep, shown
 from tracelock.instrument.threads.owning import APART, give
+from tracelock.instrument.walking import CONTAINERS
 from tracelock.ops import ATOMIC, CALL, READ, WRITE, Op, Raised, Value
 
 #: What the event of a garbage collection is a call of.
