@@ -27,10 +27,10 @@ from typing import TYPE_CHECKING, Any, Final
 from tracelock.engine.open_layout import OpenLayout
 from tracelock.instrument import callers
 from tracelock.instrument.accesses import places
+from tracelock.instrument.accesses.walking import BOX, CONTAINERS, DICT, shape_of, walk
 from tracelock.instrument.contexts import identity
 from tracelock.instrument.mortality import OURS, Mortals, all_held
 from tracelock.instrument.threads.owning import APART, count_together
-from tracelock.instrument.walking import BOX, CONTAINERS, DICT, shape_of, walk
 from tracelock.objects import VARIABLE
 from tracelock.ops import READ, WRITE, ObjectSpec
 

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
 
 from tracelock.instrument.accesses.noticing import Noticing
+from tracelock.instrument.accesses.walking import CONTAINERS
 from tracelock.instrument.callers import outside_of_library
 from tracelock.instrument.contexts import identity
 from tracelock.instrument.hub import (
@@ -22,7 +23,6 @@ from tracelock.instrument.hub import (
 from tracelock.instrument.naming import SETUP, Variable
 from tracelock.instrument.steps import PLAIN, VariablesStep, shown
 from tracelock.instrument.threads.owning import APART, give
-from tracelock.instrument.walking import CONTAINERS
 from tracelock.ops import ATOMIC, CALL, READ, WRITE, Op, Raised, Value
 
 #: What the event of a garbage collection is a call of.

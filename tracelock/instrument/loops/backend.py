@@ -17,6 +17,7 @@ from typing import Any, Final, Generic, TypeVar
 from tracelock.engine.controller import Controller
 from tracelock.engine.limits import INTERRUPTED, TIME_UP, RunLimits
 from tracelock.engine.open import OpenController
+from tracelock.engine.verdicts import going_round
 from tracelock.instrument.backend import PythonBackend
 from tracelock.instrument.crashes.points import run_or_crash
 from tracelock.instrument.failures import hear
@@ -24,7 +25,6 @@ from tracelock.instrument.given_up import Stuck
 from tracelock.instrument.hub import Phase, ScheduleOver, contexts, get_ident, new_baton
 from tracelock.instrument.live_objects import LiveObjects
 from tracelock.instrument.loops import awaits
-from tracelock.instrument.loops.livelock import going_round
 from tracelock.instrument.loops.own_order import FIRST_COME, OwnOrder
 from tracelock.instrument.loops.recording import tell
 from tracelock.instrument.loops.retelling import Retelling, StepRetelling

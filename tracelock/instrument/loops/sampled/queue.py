@@ -85,7 +85,7 @@ def _is_step(callback: Any) -> bool:
 
 
 @dataclass(slots=True, eq=False)
-class Keeper:
+class KeptThing:
     """Has a thing that others may have too."""
 
     thing: Any = None
@@ -97,7 +97,7 @@ class Keeper:
 
 
 #: What that is of a thing that nobody else has.
-_ALONE: Final = Keeper(object()).count()
+_ALONE: Final = KeptThing(object()).count()
 
 
 class KeptLoops:
@@ -106,7 +106,7 @@ class KeptLoops:
 
     def __init__(self) -> None:
         self._make = NewLoops(SampledLoop, SampledQueue)
-        self._kept = Keeper()
+        self._kept = KeptThing()
         self._queue: Any = None
         self._as_new: dict[str, Any] = {}
         self._boxes: tuple[Any, ...] = ()

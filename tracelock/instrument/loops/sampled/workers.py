@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from tracelock.instrument.accesses.walking import CONTAINERS
 from tracelock.instrument.contexts import identity
 from tracelock.instrument.loops.unrecorded import UnrecordedLoop, UnrecordedTask
 from tracelock.instrument.steps import PLAIN, shown
-from tracelock.instrument.walking import CONTAINERS
 from tracelock.instrument.worker import RUN
 from tracelock.ops import READ, WRITE
 
