@@ -374,6 +374,11 @@ class ObjectNames:
         elif identity(type(value)) in callers.synchronising:
             callers.hold(value, variable.name)
 
+    def name_container(self, variable: Variable, value: object, worker: Worker) -> None:
+        """The same where nobody has to be told what people call things."""
+        if DICT <= shape_of(type(value))[0] <= BOX and identity(value) not in self.objects:
+            self.identify(value, worker, f"{variable.name}[]")
+
     # --- what setup returned -----------------------------------------------------------------
     def walk(self, root: object) -> None:
         """Name ``root`` and the objects reachable from it, in a fixed order. None of their code

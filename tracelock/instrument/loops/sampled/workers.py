@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from tracelock.instrument.accesses.walking import CONTAINERS
 from tracelock.instrument.contexts import identity
 from tracelock.instrument.loops.unrecorded import UnrecordedLoop, UnrecordedTask
 from tracelock.instrument.steps import PLAIN, shown
@@ -55,7 +54,7 @@ class Sampled:
         elif variable.stamp != names.schedule or not variable.writers & 1 << self.number:
             names.used(variable, self.number, kind)
         if type(value) not in PLAIN:
-            self._contained(value)
+            names.name_container(variable, value, self)
 
     def saw(self, value: object) -> None:
         if self.answered or self.hub.phase is not RUN:
@@ -63,13 +62,7 @@ class Sampled:
         elif self.last is not None:
             self.answered = True
             if type(value) not in PLAIN:
-                self._contained(value)
-
-    def _contained(self, value: object) -> None:
-        """``value`` is in the last variable: a container is called after it."""
-        names = self.hub.names
-        if issubclass(type(value), CONTAINERS) and identity(value) not in names.objects:
-            names.name_contents(self.last, value, self)
+                self.hub.names.name_container(self.last, value, self)
 
 
 class SampledTask(Sampled, UnrecordedTask):
