@@ -41,6 +41,7 @@ class AsyncioLoopBackend(LoopBackend[AsyncioTasks]):
         super().__init__(program, limits)
         self._new_loop = NewLoops()
         self._kept_loop = KeptLoops()
+        self._new_collecting: Any = None
         self._plain: dict[
             int, tuple[Any, bool]
         ] = {}  # functions, and whether they are no coroutine's
@@ -50,9 +51,7 @@ class AsyncioLoopBackend(LoopBackend[AsyncioTasks]):
 
     def make_unrecorded(self) -> UnrecordedAsyncioTasks:
         if self.by_steps:
-            from tracelock.instrument.loops.footprints.tasks import CollectingTasks
-
-            return CollectingTasks(self.hub, self._baton)
+            return self._new_collecting(self.hub, self._baton)
         return SampledAsyncioTasks(self.hub, self._baton, new_loop=self._kept_loop)
 
     def tells_steps(self) -> bool:
@@ -65,9 +64,11 @@ class AsyncioLoopBackend(LoopBackend[AsyncioTasks]):
         )
 
     def collecting(self) -> AbstractContextManager[None]:
-        from tracelock.instrument.loops.footprints.tasks import collected
+        from tracelock.instrument.loops.footprints import tasks
 
-        return collected(self.hub)
+        loops = NewLoops(tasks.CollectingLoop, tasks.CollectingQueue)
+        self._new_collecting = partial(tasks.CollectingTasks, new_loop=loops)
+        return tasks.collected(self.hub)
 
     @contextlib.contextmanager
     def running(self, tasks: AsyncioTasks) -> Iterator[None]:
