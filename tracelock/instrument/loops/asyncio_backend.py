@@ -8,7 +8,7 @@ import contextlib
 import inspect
 import sys
 from asyncio import events
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
@@ -41,7 +41,7 @@ class AsyncioLoopBackend(LoopBackend[AsyncioTasks]):
         super().__init__(program, limits)
         self._new_loop = NewLoops()
         self._kept_loop = KeptLoops()
-        self._new_collecting: Any = None
+        self._new_collecting: Callable[..., UnrecordedAsyncioTasks]
         self._plain: dict[
             int, tuple[Any, bool]
         ] = {}  # functions, and whether they are no coroutine's
