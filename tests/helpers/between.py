@@ -514,7 +514,7 @@ def run(name: str, later: bool) -> dict[str, Any]:
         AgeMark.new = asked  # type: ignore[method-assign]
         time.sleep = ORIGINALS["time.sleep"]
         gc.unfreeze()
-    # what has grown old is not told where somebody was asked for, so of one case only that it can be
+    # where somebody was asked for, what has grown old is not told: of one case only that it is
     if later and process.BY_AGE and (not GROWN or name == "a_lock_in_an_old_object"):
         assert any(new) == (name not in ANEW), (name, new)
     account: Any = found.account
