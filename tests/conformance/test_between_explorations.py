@@ -48,6 +48,19 @@ def test_a_second_exploration_sees_what_a_first_one_would(name: str) -> None:
     assert later == fresh
 
 
+#: Of these it is asked by default where what was made in between has grown old.
+OLD = {"a_lock_in_an_old_object", "a_lock_in_a_closure"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [name if name in OLD else pytest.param(name, marks=pytest.mark.extended) for name in CASES],
+)
+def test_the_same_where_what_was_made_in_between_has_grown_old(name: str) -> None:
+    [fresh], [grown] = results("fresh", name).values(), results("grown", name).values()
+    assert grown == fresh
+
+
 @pytest.mark.parametrize("name", ["a_lock_in_an_old_object", "a_lock_in_a_dictionary"])
 def test_without_lists_by_age_all_objects_are_looked_at(name: str) -> None:
     [fresh], [listed] = results("fresh", name).values(), results("listed", name).values()

@@ -14,6 +14,8 @@ import threading
 import weakref
 from typing import Any
 
+import pytest
+
 import tracelock
 from tracelock.engine.limits import RunLimits
 from tracelock.instrument.patches import table
@@ -133,6 +135,28 @@ def test_callbacks_keep_their_order() -> None:
 
     found = explore([calls, update], lambda s: s.log == [0, 1, 2, "on"], strategy="dpor")
     assert found.verdict == "verified"
+
+
+@pytest.mark.parametrize("strategy", ["random", "dpor"])
+def test_a_method_of_a_task_may_be_a_callback(strategy: str) -> None:
+    """As any other: it takes the place of no step that the task has to make."""
+
+    async def cancelled(s: State) -> None:
+        s.log.append(asyncio.current_task())
+        for _ in range(4):
+            try:
+                await asyncio.sleep(0)
+            except asyncio.CancelledError:
+                s.n += 1
+
+    async def cancels(s: State) -> None:
+        loop = asyncio.get_running_loop()
+        if s.log:
+            loop.call_soon(s.log[0].cancel)
+            loop.call_later(0.1, s.log[0].cancel)
+
+    found = explore([cancelled, cancels], strategy=strategy, schedules=100)
+    assert not found.failed, found.trace and found.trace.verdict.message
 
 
 def test_timers_fire_in_order_and_cost_nothing() -> None:

@@ -1,11 +1,11 @@
 """Programs for an exploration that is not the first of its process, and what is done before it.
 
-    python -m tests.helpers.between fresh|later|listed CASE...
+    python -m tests.helpers.between fresh|later|grown|listed CASE...
 
 Of each case the result is printed, as JSON: the same whether the process has explored before
-(``later``; ``listed``: as where the collector has no lists by age) or not (``fresh``). What control
-should have reached and did not is looked for from inside, among all objects of the process, and is
-a part of that.
+(``later``; ``grown``: and what was made since has grown old; ``listed``: as where the collector has
+no lists by age) or not (``fresh``). What control should have reached and did not is looked for from
+inside, among all objects of the process, and is a part of that.
 """
 
 from __future__ import annotations
@@ -43,6 +43,10 @@ ORIGINALS = {
     "asyncio.sleep": asyncio.sleep, "start": threading.Thread.start, "get": queue.Queue.get,
     "monotonic": time.monotonic,
 }  # fmt: skip
+
+
+#: Whether what a case has made grows old before the exploration.
+GROWN: list[str] = []
 
 
 class Holder:
@@ -480,9 +484,11 @@ def run(name: str, later: bool) -> dict[str, Any]:
     table(*COMMON, *LOOPING, loaded=True)  # what is an original is what it is by now
     if later:
         EXPLORED[:] = [True]
-        once(lambda: None)
-        once(lambda: None)
+        for _ in range(6 if GROWN else 2):  # until nobody is asked any more
+            once(lambda: None)
     setup, workers = CASES[name]()
+    if GROWN:
+        gc.collect(1)
     left: list[str] = []
     new: list[bool] = []
     asked = AgeMark.new
@@ -508,7 +514,8 @@ def run(name: str, later: bool) -> dict[str, Any]:
         AgeMark.new = asked  # type: ignore[method-assign]
         time.sleep = ORIGINALS["time.sleep"]
         gc.unfreeze()
-    if later and process.BY_AGE:
+    # where somebody was asked for, what has grown old is not told: of one case only that it is
+    if later and process.BY_AGE and (not GROWN or name == "a_lock_in_an_old_object"):
         assert any(new) == (name not in ANEW), (name, new)
     account: Any = found.account
     now = {
@@ -532,6 +539,7 @@ def main() -> None:
     how, *names = sys.argv[1:]
     if how == "listed":
         process.BY_AGE = False
+    GROWN.extend(["grown"] * (how == "grown"))
     for name in names:
         print(json.dumps([name, run(name, how != "fresh")]), flush=True)
 

@@ -67,19 +67,56 @@ def test_what_has_grown_a_little_older_is_still_new(mark: AgeMark) -> None:
     assert is_in(thing, mark.new())
 
 
-@pytest.mark.parametrize("how", ["collected", "collected twice", "frozen and thawed", "frozen"])
-def test_where_young_and_old_are_mixed_it_is_not_told(mark: AgeMark, how: str) -> None:
+@pytest.mark.parametrize("times", [1, 3])
+def test_what_has_grown_old_is_still_new(mark: AgeMark, times: int) -> None:
+    for _ in range(times):
+        old, thing = Thing(), Thing()
+        if times > 1:
+            gc.unfreeze()
+            assert mark.new() is not None
+        else:
+            mark.everything()
+        gc.unfreeze()
+        gc.collect(1)
+        newer = Thing()
+        gc.collect(1)
+        newest = Thing()
+        new = mark.new()
+        assert is_in(newer, new) and is_in(newest, new)
+        assert not is_in(old, new) and not is_in(thing, new)
+        gc.unfreeze()
+
+
+@pytest.mark.parametrize("when", ["young", "old"])
+def test_what_was_frozen_meanwhile_is_still_new(mark: AgeMark, when: str) -> None:
+    gc.unfreeze()
+    thing = Thing()
+    if when == "old":
+        gc.collect(1)
+    newer = Thing()
+    gc.freeze()
+    gc.unfreeze()
+    newest = Thing()
+    new = mark.new()
+    assert is_in(thing, new) and is_in(newer, new) and is_in(newest, new)
+
+
+@pytest.mark.parametrize("how", ["collected", "collected when old", "frozen", "referred to"])
+def test_where_new_and_old_are_mixed_it_is_not_told(mark: AgeMark, how: str) -> None:
     gc.unfreeze()
     thing = Thing()
     if how == "collected":
         gc.collect()
-    elif how == "collected twice":
-        gc.collect(0)
+    elif how == "collected when old":
         gc.collect(1)
-    else:
+        gc.collect()
+    elif how == "frozen":
         gc.freeze()
-        if how == "frozen and thawed":
-            gc.unfreeze()
+    else:
+        mark.referrers((thing,))
+        thing = Thing()
+        gc.unfreeze()
+        gc.collect(1)
     assert mark.new() is None
     assert is_in(thing, mark.everything())
 

@@ -17,6 +17,9 @@ from tracelock.trace import story as story
 
 #: Steps at the end of a schedule in which a loop that goes round is looked for.
 TAIL: Final = 400
+#: Steps before a bound that are looked at, and the places that tasks may be at in a livelock.
+ROUNDS: Final = 600
+PLACES: Final = 6
 
 
 #: How it is told that the process stood still, in a call that nothing in Python ends.
@@ -127,6 +130,16 @@ def spinning(layout: Layout, log: Sequence[Entry]) -> str:
         places = ", ".join(sorted({step[0] for step in own[:period]}))
         told.append(f"{layout.workers[worker].name} goes round at {places}")
     return "; ".join(told)
+
+
+def going_round(controller: Controller) -> str:
+    """Which tasks went round and round until a bound on steps was reached, "" where none did."""
+    last = {(entry[0], entry[1], entry[2].at) for entry in controller.log[-ROUNDS:]}
+    if len(last) > PLACES:
+        return ""
+    workers = controller.layout.workers
+    places = ", ".join(f"{workers[number].name} at {at}" for number, _, at in sorted(last))
+    return f": a livelock, as it seems: nothing came but {places}, again and again"
 
 
 def verdict_of(controller: Controller, finally_: Sequence[StateCheck]) -> Verdict:

@@ -148,6 +148,9 @@ class Tape(Wrapper):
         self.picks.append(picked)
         return picked
 
+    def taking(self) -> tuple[Callable[[Choice], int], list[int]]:
+        return self.inner.pick, self.picks
+
 
 class Runnable(Protocol):
     """What a search has to know of a program."""

@@ -4,7 +4,6 @@ and ``check`` around the workers, and what happens when one of them gets stuck."
 from __future__ import annotations
 
 import contextlib
-import gc
 import inspect
 import threading
 from collections.abc import Callable, Iterator
@@ -30,6 +29,7 @@ from tracelock.instrument.live_objects import LiveObjects
 from tracelock.instrument.naming import ObjectNames
 from tracelock.instrument.patches import COMMON, Patches
 from tracelock.instrument.program import PythonProgram, name_of
+from tracelock.instrument.scanning.garbage import Garbage
 from tracelock.instrument.state.program import KeptState
 from tracelock.instrument.threads.finalizers import finalizers_heard
 from tracelock.instrument.threads.locks import StandIns
@@ -42,8 +42,6 @@ from tracelock.schedulers.in_order import InOrder, RunToCompletion
 
 #: How often the waiting main thread looks whether the workers still get on, in seconds.
 LOOK: Final = 0.25
-#: Schedules after which garbage is collected, between two of them.
-SWEEP: Final = 200
 
 
 class PythonBackend:
@@ -102,8 +100,8 @@ class PythonBackend:
         self._pool: list[PooledThread] = []
         self._locals: list[Any] = []  # the thread-local objects that there are
         self._no_choice: Scheduler = RunToCompletion()
+        self._garbage = Garbage()
         self._stack = contextlib.ExitStack()
-        self._since_sweep = 0
 
     def take_control(self, live: LiveObjects) -> None:
         """Put the process under control, until ``close``."""
@@ -234,10 +232,7 @@ class PythonBackend:
     def _sweep(self) -> None:
         """Before a schedule: put the process in order, and collect garbage now and then."""
         self.afresh.begin()
-        self._since_sweep += 1
-        if self._since_sweep >= SWEEP or self.hub.collections:
-            self._since_sweep = 0
-            gc.collect()
+        self._garbage.sweep(always=bool(self.hub.collections))
 
     def _reap(self) -> None:
         from tracelock.instrument.processes.forking import reap

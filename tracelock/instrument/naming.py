@@ -18,18 +18,16 @@ from __future__ import annotations
 
 import gc
 import weakref
-from array import array
-from collections import OrderedDict, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from sys import getrefcount
-from types import FunctionType, MethodType, ModuleType
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.engine.open_layout import OpenLayout
 from tracelock.instrument import callers
 from tracelock.instrument.accesses import places
-from tracelock.instrument.accesses.places import namespace_of
+from tracelock.instrument.accesses.walking import BOX, CONTAINERS, DICT, shape_of, walk
 from tracelock.instrument.contexts import identity
 from tracelock.instrument.mortality import OURS, Mortals, all_held
 from tracelock.instrument.threads.owning import APART, count_together
@@ -39,9 +37,6 @@ from tracelock.ops import READ, WRITE, ObjectSpec
 if TYPE_CHECKING:
     from tracelock.instrument.worker import Worker
 
-CONTAINERS: Final = (dict, list, set, deque, OrderedDict, bytearray, array)
-#: Objects of ``setup`` that are named before the workers run; others are when they are met.
-MOST: Final = 2_000
 SETUP: Final = "setup"  # the worker that ``setup`` runs as
 #: Of the containers that a worker has met last, so many may be gone before the schedule is over.
 _FRESH: Final = 8
@@ -52,9 +47,6 @@ _LATE: Final = (
 )
 #: The part of an object that is which attributes it has.
 WHOLE: Final = "__dict__"
-#: Keys whose ``repr`` is the interpreter's own.
-_KEYS: Final[frozenset[type]] = frozenset({str, int, float, bool, type(None)})
-_ATOMS: Final = (*_KEYS, bytes, complex, type, FunctionType, MethodType, ModuleType)
 
 
 @dataclass(slots=True, eq=False)
@@ -244,7 +236,7 @@ class ObjectNames:
         finalizers and weak references are part of the program."""
         objects, address = self.objects, identity(obj)
         cls = type(obj)
-        if issubclass(cls, CONTAINERS) and cls.__module__ in ("builtins", "collections"):
+        if DICT <= shape_of(cls)[0] <= BOX and cls.__module__ in ("builtins", "collections"):
             return obj
         try:
             return weakref.ref(obj, lambda _: objects.pop(address, None))
@@ -382,52 +374,17 @@ class ObjectNames:
         elif identity(type(value)) in callers.synchronising:
             callers.hold(value, variable.name)
 
+    def name_container(self, variable: Variable, value: object, worker: Worker) -> None:
+        """The same where nobody has to be told what people call things."""
+        if DICT <= shape_of(type(value))[0] <= BOX and identity(value) not in self.objects:
+            self.identify(value, worker, f"{variable.name}[]")
+
     # --- what setup returned -----------------------------------------------------------------
     def walk(self, root: object) -> None:
         """Name ``root`` and the objects reachable from it, in a fixed order. None of their code
         runs: a container is read as its built-in base, attributes are what the namespace has."""
-        self._walk(root)
+        walk(self, root)
         self.let_go(self._kept)
         self.mortals.settle(None)
         if self.mortal and APART:
             count_together(gc.get_objects())  # of which ``setup`` has made all
-
-    def _walk(self, root: object) -> None:
-        pending: deque[tuple[object, str]] = deque([(root, "state")])
-        seen: set[int] = set()
-        while pending and len(seen) < MOST:
-            obj, name = pending.popleft()
-            cls = type(obj)
-            if issubclass(cls, _ATOMS) or identity(obj) in seen:
-                continue
-            seen.add(identity(obj))
-            if issubclass(cls, weakref.ref):
-                self.mortals.created(obj, None)  # type: ignore[arg-type]
-                continue
-            if issubclass(cls, frozenset):
-                continue
-            if issubclass(cls, tuple):
-                pending.extend((item, f"{name}[{k}]") for k, item in _numbered(tuple, obj))
-                continue
-            if issubclass(cls, CONTAINERS):
-                inner = self.identify(obj, None, name).label
-                if issubclass(cls, dict):
-                    items: Any = dict.items(obj)  # type: ignore[arg-type]
-                    pending.extend((v, f"{inner}[{k!r}]") for k, v in items if type(k) in _KEYS)
-                elif issubclass(cls, (list, deque)):
-                    base = list if issubclass(cls, list) else deque
-                    pending.extend((item, f"{inner}[{k}]") for k, item in _numbered(base, obj))
-            namespace = namespace_of(obj)
-            if type(namespace) is dict:
-                known = self.identify(obj, None)
-                for name, value in namespace.items():
-                    if issubclass(type(value), _ATOMS):
-                        continue
-                    # what a container contains is not the attribute that it is kept in
-                    contents = "[]" if issubclass(type(value), CONTAINERS) else ""
-                    pending.append((value, f"{known.label}.{name}{contents}"))
-
-
-def _numbered(base: Any, obj: object) -> Iterator[tuple[int, object]]:
-    """The items of an object of this built-in class, or of one derived from it."""
-    return enumerate(base.__iter__(obj))

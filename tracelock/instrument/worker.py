@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
 
 from tracelock.instrument.accesses.noticing import Noticing
+from tracelock.instrument.accesses.walking import CONTAINERS
 from tracelock.instrument.callers import outside_of_library
 from tracelock.instrument.contexts import identity
 from tracelock.instrument.hub import (
@@ -19,7 +20,7 @@ from tracelock.instrument.hub import (
     get_ident,
     new_baton,
 )
-from tracelock.instrument.naming import CONTAINERS, SETUP, Variable
+from tracelock.instrument.naming import SETUP, Variable
 from tracelock.instrument.steps import PLAIN, VariablesStep, shown
 from tracelock.instrument.threads.owning import APART, give
 from tracelock.ops import ATOMIC, CALL, READ, WRITE, Op, Raised, Value

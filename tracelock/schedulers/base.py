@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -188,6 +188,10 @@ class Scheduler:
     def pick(self, choice: Choice) -> int:
         """One of ``choice.options``. Called at every scheduling point, a single option too."""
         raise NotImplementedError
+
+    def taking(self) -> tuple[Callable[[Choice], int], list[int]]:
+        """What picks, for who keeps a list of it, and that list."""
+        return self.pick, []
 
     def end(self, steps: int) -> None:
         """The schedule ended after ``steps`` events."""

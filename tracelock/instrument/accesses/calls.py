@@ -81,6 +81,8 @@ CallPlan = Callable[[Any, Site], Any]
 CACHED: Final[type] = type(functools.lru_cache(len))
 
 call_plans: Final = by_type()
+#: Of classes, whether their objects are set up by code in C (see ``_in_c``).
+_made_in_c: Final = by_type()
 #: What methods in C are in the dictionary of their class.
 _IN_C: Final = (MethodDescriptorType, WrapperDescriptorType, BuiltinFunctionType)
 
@@ -236,7 +238,11 @@ def _class(function: Any, site: Site) -> Any:
     if not issubclass(function, ref):
         if identity(function) in replaced:
             return replaced[identity(function)]
-        return functools.partial(_given, function, site) if _in_c(function) else function
+        try:
+            in_c = _made_in_c[identity(function)][""]
+        except KeyError:
+            in_c = entry(_made_in_c, function)[""] = _in_c(function)
+        return functools.partial(_given, function, site) if in_c else function
     return functools.partial(_refer, function)
 
 

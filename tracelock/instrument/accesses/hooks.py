@@ -14,7 +14,7 @@ import functools
 import operator
 from _thread import get_ident
 from collections import defaultdict, deque
-from types import BuiltinFunctionType, MethodWrapperType
+from types import BuiltinFunctionType, FunctionType, MethodWrapperType
 from typing import Any, Final
 
 from tracelock import ops
@@ -23,6 +23,7 @@ from tracelock.instrument.accesses.calls import called, plan_method
 from tracelock.instrument.accesses.containers import STEPS, access_of, is_walker, owners, reads
 from tracelock.instrument.accesses.functions import controlled
 from tracelock.instrument.accesses.implied import written
+from tracelock.instrument.accesses.known_calls import READ_ONCE
 from tracelock.instrument.accesses.looks import (
     combined,
     compared,
@@ -355,6 +356,8 @@ def calling(function: Any, site: Site) -> Any:
 
 def calling_any(function: Any, site: Site) -> Any:
     """What to call where nothing is known of the function."""
+    if type(function) is FunctionType and identity(function) not in READ_ONCE:
+        return function
     if not contexts or contexts.get(get_ident()) is None:
         return function
     return called(function, site)

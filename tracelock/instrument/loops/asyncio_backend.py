@@ -8,7 +8,7 @@ import contextlib
 import inspect
 import sys
 from asyncio import events
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
@@ -16,12 +16,15 @@ from typing import Any
 from tracelock.engine.limits import RunLimits
 from tracelock.engine.open import OpenController
 from tracelock.errors import StepFailure
+from tracelock.instrument.contexts import identity
 from tracelock.instrument.hub import Phase, contexts
 from tracelock.instrument.loops.asyncio_loop import NewLoops
 from tracelock.instrument.loops.asyncio_tasks import AsyncioTasks
 from tracelock.instrument.loops.asyncio_unrecorded import UnrecordedAsyncioTasks
 from tracelock.instrument.loops.backend import LAST_STEPS, LoopBackend, call_work
 from tracelock.instrument.loops.cancel_ways import in_scope
+from tracelock.instrument.loops.sampled.queue import KeptLoops
+from tracelock.instrument.loops.sampled.tasks import SampledAsyncioTasks
 from tracelock.instrument.loops.tasks import TaskWorker
 from tracelock.instrument.patches import COMMON, LOOPING
 from tracelock.instrument.program import PythonProgram
@@ -37,16 +40,19 @@ class AsyncioLoopBackend(LoopBackend[AsyncioTasks]):
     def __init__(self, program: PythonProgram, limits: RunLimits) -> None:
         super().__init__(program, limits)
         self._new_loop = NewLoops()
+        self._kept_loop = KeptLoops()
+        self._new_collecting: Callable[..., UnrecordedAsyncioTasks]
+        self._plain: dict[
+            int, tuple[Any, bool]
+        ] = {}  # functions, and whether they are no coroutine's
 
     def make_tasks(self) -> AsyncioTasks:
         return AsyncioTasks(self.hub, self._baton, new_loop=self._new_loop)
 
     def make_unrecorded(self) -> UnrecordedAsyncioTasks:
         if self.by_steps:
-            from tracelock.instrument.loops.footprints.tasks import CollectingTasks
-
-            return CollectingTasks(self.hub, self._baton)
-        return UnrecordedAsyncioTasks(self.hub, self._baton, new_loop=self._new_loop)
+            return self._new_collecting(self.hub, self._baton)
+        return SampledAsyncioTasks(self.hub, self._baton, new_loop=self._kept_loop)
 
     def tells_steps(self) -> bool:
         # from 3.14 on tasks know one another in C
@@ -58,9 +64,11 @@ class AsyncioLoopBackend(LoopBackend[AsyncioTasks]):
         )
 
     def collecting(self) -> AbstractContextManager[None]:
-        from tracelock.instrument.loops.footprints.tasks import collected
+        from tracelock.instrument.loops.footprints import tasks
 
-        return collected(self.hub)
+        loops = NewLoops(tasks.CollectingLoop, tasks.CollectingQueue)
+        self._new_collecting = partial(tasks.CollectingTasks, new_loop=loops)
+        return tasks.collected(self.hub)
 
     @contextlib.contextmanager
     def running(self, tasks: AsyncioTasks) -> Iterator[None]:
@@ -78,7 +86,10 @@ class AsyncioLoopBackend(LoopBackend[AsyncioTasks]):
             sys.set_asyncgen_hooks(*hooks)
 
     def start(self, tasks: AsyncioTasks, worker: TaskWorker, work: Any, arguments: Any) -> None:
-        plain = not inspect.iscoroutinefunction(work)
+        known = self._plain.get(identity(work))
+        if known is None or known[0] is not work:
+            known = self._plain[identity(work)] = work, not inspect.iscoroutinefunction(work)
+        plain = known[1]
         if self.hub.aim.anyio and tasks.aims(worker):
             call = partial(call_work, work) if plain else work
             worker.coro = in_scope(worker, call, arguments)

@@ -59,9 +59,7 @@ class ControlledFuture(asyncio.Future):  # type: ignore[type-arg]
 
     __slots__ = ("count",)
 
-    def __init__(self, count: int, loop: Any) -> None:
-        self.count = count
-        super().__init__(loop=loop)
+    count: int
 
     def __hash__(self) -> int:
         return self.count
@@ -82,6 +80,16 @@ class ControlledFuture(asyncio.Future):  # type: ignore[type-arg]
 # a program that shows one sees what it would see without us
 for _class, _name in ((ControlledTask, "Task"), (ControlledFuture, "Future")):
     _class.__name__ = _class.__qualname__ = _name
+
+
+def stepping(callback: Any) -> Any:
+    """The task whose step a callback is; None for any other, also for one of the methods that a
+    task has for everybody (``loop.call_later(1, task.cancel)``)."""
+    owner = getattr(callback, "__self__", None)
+    if not isinstance(owner, asyncio.Task):
+        return None
+    # asyncio's own two have no name, or one that is no attribute of tasks
+    return None if hasattr(owner, getattr(callback, "__name__", "")) else owner
 
 
 @dataclass(slots=True, eq=False)
@@ -119,9 +127,9 @@ class ControlledReadyQueue:
 
     def put(self, handle: events.Handle) -> None:
         place = self.count = self.count + 1
-        owner = getattr(handle._callback, "__self__", None)  # type: ignore[attr-defined]
+        owner = stepping(handle._callback)  # type: ignore[attr-defined]
         tasks = self.tasks
-        if isinstance(owner, asyncio.Task):
+        if owner is not None:
             worker = tasks.worker_of(owner)
             self.steps[worker.number] = handle
             if worker.begun or worker.given:
@@ -237,7 +245,9 @@ class ControlledLoop(asyncio.SelectorEventLoop):
 
     def create_future(self) -> Any:
         self.futures += 1
-        return ControlledFuture(self.futures, self)
+        future = ControlledFuture(loop=self)
+        future.count = self.futures
+        return future
 
     def call_soon_threadsafe(  # type: ignore[override]
         self, callback: Callable[..., Any], *args: Any, context: Any = None
@@ -337,11 +347,15 @@ class NewLoops:
     """Makes loops as ``ControlledLoop`` does, in a fifth of the time where nothing is in a new one
     that is not known here."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self, loop_class: type[ControlledLoop] = ControlledLoop,
+        queue_class: type[ControlledReadyQueue] = ControlledReadyQueue,
+    ) -> None:  # fmt: skip
+        self._class, self._queue = loop_class, queue_class
         self._shared: dict[str, Any] = {}
         self._remade: list[tuple[str, Callable[[], Any]]] = []
-        self._known = True
-        loop: Any = ControlledLoop(None)  # type: ignore[arg-type]
+        self.known = True
+        loop: Any = loop_class(None)  # type: ignore[arg-type]
         loop._closed = True  # it is not to warn
         for name, value in vars(loop).items():
             kind = type(value)
@@ -350,16 +364,18 @@ class NewLoops:
             elif kind in _SHARED:
                 self._shared[name] = value
             elif name != "_ready":
-                self._known = False
+                self.known = False
         self._shared["_closed"] = False
 
     def __call__(self, tasks: AsyncioTasks) -> ControlledLoop:
         """A new loop for these tasks."""
-        if not self._known:
-            return ControlledLoop(tasks)
-        loop = ControlledLoop.__new__(ControlledLoop)
+        if not self.known:
+            loop = self._class(tasks)
+            loop._ready = self._queue(tasks)
+            return loop
+        loop = self._class.__new__(self._class)
         space = vars(loop)
-        space["_ready"] = ControlledReadyQueue(tasks)  # first: what dies half made is closed
+        space["_ready"] = self._queue(tasks)  # first: what dies half made is closed
         space.update(self._shared)
         for name, make in self._remade:
             space[name] = make()

@@ -17,6 +17,7 @@ from typing import Any, Final, Generic, TypeVar
 from tracelock.engine.controller import Controller
 from tracelock.engine.limits import INTERRUPTED, TIME_UP, RunLimits
 from tracelock.engine.open import OpenController
+from tracelock.engine.verdicts import going_round
 from tracelock.instrument.backend import PythonBackend
 from tracelock.instrument.crashes.points import run_or_crash
 from tracelock.instrument.failures import hear
@@ -25,6 +26,7 @@ from tracelock.instrument.hub import Phase, ScheduleOver, contexts, get_ident, n
 from tracelock.instrument.live_objects import LiveObjects
 from tracelock.instrument.loops import awaits
 from tracelock.instrument.loops.own_order import FIRST_COME, OwnOrder
+from tracelock.instrument.loops.recording import tell
 from tracelock.instrument.loops.retelling import Retelling, StepRetelling
 from tracelock.instrument.loops.starving import judge
 from tracelock.instrument.loops.tasks import LoopTasks, TaskWorker
@@ -34,9 +36,6 @@ from tracelock.instrument.worker import Main, MainBlocked, Worker
 from tracelock.schedulers.base import Scheduler
 
 TasksT = TypeVar("TasksT", bound=LoopTasks)
-#: Steps before a bound that are looked at, and the places that they may be at in a livelock.
-ROUNDS: Final = 600
-PLACES: Final = 6
 #: Steps that cancelled tasks may make at the end of a schedule.
 LAST_STEPS: Final = 10_000
 
@@ -63,6 +62,7 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
         self.retelling: Retelling | None = None
         #: Whether these tell what each step touches, for a search that goes by that.
         self.by_steps = False
+        self._told = True  # see ``_tell``
 
     def take_control(self, live: LiveObjects) -> None:
         super().take_control(live)
@@ -138,7 +138,14 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
             self.retelling = None
             self.by_steps = False
 
+    def _tell(self, told: bool) -> None:
+        """Whether the library's own objects tell what is done to them in the next schedule."""
+        if told is not self._told:
+            self._told = told
+            tell(told)
+
     def close(self) -> None:
+        self._tell(True)
         super().close()
         self._baton = None
 
@@ -219,6 +226,7 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
     def unrecorded(self, controller: OpenController) -> Any:
         """Run a schedule of which no record is kept; its tasks, which say whether it is known to
         have gone well. Another one is to follow, with a record, where it has not."""
+        self._tell(self.by_steps)
         if self.by_steps:  # what steps share without telling so is looked for in each schedule
             self.hub.recorder = self.account.begin(always=True)
         self._begin_life(controller, self.make_unrecorded, self._without_record)
@@ -249,6 +257,7 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
     def recorded(self, controller: OpenController) -> None:
         """Run a schedule with its record."""
         hub = self.hub
+        self._tell(True)
         self._begin_life(controller, self.make_tasks, self._phases)
         self._unwind(controller)
         if controller.held:
@@ -417,16 +426,6 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
             if phase is Phase.CHECK:
                 controller.active[:] = active  # no task goes on after that
             tasks.leave()
-
-
-def going_round(controller: OpenController) -> str:
-    """Which tasks went round and round until a bound on steps was reached, "" where none did."""
-    last = {(entry[0], entry[1], entry[2].at) for entry in controller.log[-ROUNDS:]}
-    if len(last) > PLACES:
-        return ""
-    workers = controller.layout.workers
-    places = ", ".join(f"{workers[number].name} at {at}" for number, _, at in sorted(last))
-    return f": a livelock, as it seems: nothing came but {places}, again and again"
 
 
 async def call_work(work: Callable[..., Any], *arguments: Any) -> Any:

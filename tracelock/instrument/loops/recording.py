@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from tracelock.instrument.callers import caller, creation_name, synchronising
 from tracelock.instrument.contexts import contexts, identity
@@ -15,6 +15,18 @@ from tracelock.instrument.hub import Phase, get_ident
 from tracelock.instrument.patching import SEEN, replace
 from tracelock.instrument.worker import here
 from tracelock.ops import ACQUIRE, NOTIFY, RELEASE, SET, WAKE, Op
+
+#: The methods that do nothing but tell: class, name, the method, and what it calls.
+_TELLING: Final[list[tuple[Any, str, Any, Any]]] = []
+
+
+def tell(told: bool) -> None:
+    """Whether the methods tell what is done from now on. A schedule of which no record is kept does
+    without; whoever has one of them already keeps it."""
+    for owner, name, telling, plain in _TELLING:
+        now, then = (plain, telling) if told else (telling, plain)
+        if vars(owner).get(name) is now:
+            setattr(owner, name, then)
 
 
 def _record(kind: int, obj: Any, value: Any) -> None:
@@ -56,6 +68,12 @@ class Recorder:
         label = f"{self.library}.{owner.__name__}.{name}"
         replace(label, by, SEEN, owner, module=self.module)
 
+    def _tells(self, owner: Any, name: str, by: Callable[..., Any]) -> None:
+        """``by`` does what the method does, and tells it."""
+        if name in vars(owner):
+            _TELLING.append((owner, name, by, vars(owner)[name]))
+        self._replace(owner, name, by)
+
     def names(self, owner: Any, kind: str) -> None:
         """An object that a worker makes is called after the place."""
         original = owner.__init__
@@ -96,7 +114,7 @@ class Recorder:
             _record(kind, self, None)
             return result
 
-        self._replace(owner, name, method)
+        self._tells(owner, name, method)
 
     def before(self, owner: Any, name: str, kind: int, value: Any = None) -> None:
         """The method is an event of this kind before it is done. ``value``: what the event says of
@@ -108,7 +126,7 @@ class Recorder:
             _record(kind, self, value(*args, **kwargs) if callable(value) else value)
             return original(self, *args, **kwargs)
 
-        self._replace(owner, name, method)
+        self._tells(owner, name, method)
 
 
 def numbered_hash(self: Any) -> int:

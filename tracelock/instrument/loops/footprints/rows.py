@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine, Generator, Sequence
 from typing import Any, Final
 
 from tracelock.instrument.hub import get_ident
-from tracelock.instrument.loops.asyncio_loop import ControlledFuture, ControlledTask
+from tracelock.instrument.loops.asyncio_loop import ControlledFuture, ControlledTask, stepping
 from tracelock.instrument.loops.footprints.collecting import Collector
 from tracelock.instrument.loops.registry import TaskRegistry
 
@@ -164,8 +164,7 @@ def _adding(original: Any) -> Any:
     def add_done_callback(self: Any, callback: Any, **kwargs: Any) -> Any:
         collector = COLLECTORS.get(get_ident())
         if collector is not None:
-            wakes = isinstance(getattr(callback, "__self__", None), asyncio.Task)
-            collector.outcome(self, not wakes)
+            collector.outcome(self, stepping(callback) is None)
         return original(self, callback, **kwargs)
 
     return add_done_callback

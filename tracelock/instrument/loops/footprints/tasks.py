@@ -16,6 +16,7 @@ from tracelock.instrument.loops.asyncio_loop import (
     ControlledLoop,
     ControlledReadyQueue,
     ControlledTask,
+    stepping,
 )
 from tracelock.instrument.loops.asyncio_unrecorded import UnrecordedAsyncioTasks
 from tracelock.instrument.loops.footprints.collecting import (
@@ -43,10 +44,10 @@ class CollectingQueue(ControlledReadyQueue):
     def put(self, handle: events.Handle) -> None:
         ControlledReadyQueue.put(self, handle)
         collector, place = self.tasks.hub.collector, self.count
-        owner = getattr(handle._callback, "__self__", None)  # type: ignore[attr-defined]
+        owner = stepping(handle._callback)  # type: ignore[attr-defined]
         collector.posted(place)
         starts = True
-        if isinstance(owner, asyncio.Task):
+        if owner is not None:
             worker = self.tasks.worker_of(owner)
             self.places[worker.number] = place
             starts = not (worker.begun or worker.given)
