@@ -22,7 +22,7 @@ def trace_of(
 ) -> Trace:
     """A trace, of a passing run unless told otherwise. One line is one event:
 
-    worker's name, op, target (``.``: none), then in any order
+    worker's name, op, target (``.``: none; JSON where it begins with a quote), then in any order
     ``-> RESULT`` (JSON; acquire, wake, put and join succeed unless told otherwise), ``= VALUE``
     (JSON), ``@ PATH`` (else one made of the worker, op and target), ``timeout=S``, ``n=N`` and
     ``!`` (a choice was made here, in a controlled trace: ``enabled``; ``!0,2``: these workers could
@@ -35,6 +35,7 @@ def trace_of(
     events = Events()
     for row in rows:
         name, op, target = row[:3]
+        target = json.loads(target) if target.startswith('"') else target
         options: dict[str, Any] = {}
         rest = row[3:]
         at, timeout, n, chosen = f"{name}.{op}.{target}", MISSING, MISSING, False

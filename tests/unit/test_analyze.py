@@ -57,6 +57,7 @@ LEAVE_1 = f"v write d = {sql('v#1: UPDATE t SET n = 0 WHERE k = ? (1,)')}\n"
 LEAVE_2 = f"w write d = {sql('w#1: UPDATE t SET n = 0 WHERE k = ? (2,)')}\n"
 OPEN = f"v write d = {sql('v#1: UPDATE t SET n = 1 (holds the write lock)')}\n"
 COMMIT = f"v write d = {sql('v#1: COMMIT')}\n"
+BYTES = sql("bytes of a read")
 CRASHED = told(["the 9 bytes written to a.tmp at 0 (event 0)"], ["the rename of a.tmp to a"])
 CASES = {
     "deadlock": Case(
@@ -504,6 +505,16 @@ CASES = {
         f"w choose crash -> 1 chosen={sql(CRASHED)}", (2,),
         f"w write disk\nw write disk\nw choose crash -> 0 chosen={sql(told([], []))}",
         failed("finally"), failed("finally"), words="has to come after a sync",
+    ),
+    "short-read": Case(
+        "short-read", ERROR, f"w read d -> 1\nw choose {BYTES} -> 1 chosen={sql('one byte')}", (1,),
+        f"w read d -> 1\nw choose {BYTES} -> 0 chosen={sql('all that has come')}",
+        failed("finally"), failed("finally"), words="keeps no borders",
+    ),
+    "network-fault": Case(
+        "network-fault", ERROR,
+        f"w read d -> 1\nw choose {sql('fault of the network')} -> 0 chosen={sql('reset')}", (1,),
+        "w read d -> 1", failed("finally"), failed("finally"), words="may do that at any time",
     ),
     "stale-read": Case(
         "stale-read", ERROR,

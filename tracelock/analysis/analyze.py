@@ -25,6 +25,7 @@ from tracelock.analysis.finders.interference import interference
 from tracelock.analysis.finders.leaving import left_by_exception, never_awaited, swallowed
 from tracelock.analysis.finders.lock_order import lock_order
 from tracelock.analysis.finders.misuse import misuse
+from tracelock.analysis.finders.network import network_faults, short_reads
 from tracelock.analysis.finders.outcome import outcome, suspects
 from tracelock.analysis.finders.races import order_violations, races
 from tracelock.analysis.finders.rechecks import checked_outside, unchecked_waits
@@ -56,7 +57,7 @@ FINDERS: Final[tuple[Callable[[Facts], Iterable[Finding]], ...]] = (
     lambda facts: races(facts, tolerant=_tolerant(facts), merged=True),
     unchecked_waits, checked_outside, cleared, left_by_exception, swallowed, never_awaited,
     interference, guards, aba, lock_order, timeouts, starvation, unfair, held_while_waiting,
-    useless, contention, stale, not_synced,
+    useless, contention, stale, not_synced, short_reads, network_faults,
 )  # fmt: skip
 
 

@@ -28,6 +28,9 @@ KINDS: Final[dict[str, str]] = {
     "stale-read": "a transaction writes on the ground of what another one has changed since",
     # --- files
     "not-synced": "what a crash of the machine has lost was made, and nothing had synced it",
+    # --- the network
+    "short-read": "a read gave less than was sent, and that was taken for a whole message",
+    "network-fault": "a fault that a network may have at any time is not stood",
     # --- shared variables
     "lost-update": "between a worker's read and its write another writes, and that is overwritten",
     "check-then-act": "what a worker checked may have changed by the time it acts on it",
@@ -79,6 +82,9 @@ CURES: Final[dict[str, str]] = {
     "write-skew": "read and write in one transaction that begins with `BEGIN IMMEDIATE`",
     "stale-read": "read and write in one transaction that begins with `BEGIN IMMEDIATE`",
     "not-synced": "call `os.fsync` on the file, or on its directory, before what relies on it",
+    "short-read": "read until the message is whole: up to its end mark, or as many bytes as its "
+    "length says",
+    "network-fault": "do what is right whether or not the other end has got the message",
     "lost-update": "hold one lock from the read to the write",
     "check-then-act": "hold one lock from the check to what relies on it",
     "atomicity-violation": "take the same lock at every access",

@@ -38,7 +38,7 @@ PENALTY: Final[dict[str, int]] = {
     "swallowed-cancellation": 0, "never-awaited": 1, "aba": 0, "atomicity-violation": 1,
     "lost-update": 1, "check-then-act": 1, "interference": 4, "order-violation": 5,
     "data-race": 6, "inconsistent-locks": 8, "starvation": 8, "unfair-handover": 9,
-    "missing-signal": 14, "crash": 12,
+    "missing-signal": 14, "crash": 12, "short-read": 2, "network-fault": 2,
 }  # fmt: skip
 #: Kinds of databases, whose content no event shows: what they tell of has happened, and a check
 #: that fails looks at it by statements of its own.
@@ -52,6 +52,8 @@ _BY_ITSELF: Final = frozenset({
     "swallowed-cancellation", "never-awaited", "exception-in-section", "cleared-event",
     "missing-signal",
 })  # fmt: skip
+#: Kinds of a choice that a failure made small does not happen without, however far it is.
+_CHOSEN: Final = frozenset({"short-read", "network-fault"})
 #: Kinds of which the events are told in the order in which they do harm.
 _IN_ORDER: Final = frozenset({"lost-update", "check-then-act"})
 #: Kinds of two accesses that could have come in the other order.
@@ -151,6 +153,8 @@ class _WalkBack:
         met = [self.distance[seq] for seq in finding.events if seq in self.distance]
         near = min(met)
         tight = min((self._tight(finding, gap) for gap in self.facts.gaps), default=_FAR)
+        if kind in _CHOSEN:
+            return 2, PENALTY[kind], order(finding)
         if kind in _BY_ITSELF:
             tight = met[-1]
         elif tight >= _FAR:
