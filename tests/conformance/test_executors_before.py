@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -55,6 +55,14 @@ def explore(worker: Callable[[Cache], Any], backend: str, **options: Any) -> tra
         setup=Cache, workers=[worker] * 2, check=check, backend=backend, instrument=[__name__],
         **options,
     )  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def ended() -> Iterator[None]:
+    """Their threads are gone afterwards: while there are any, other tests cannot fork."""
+    yield
+    for pool in (NEW, USED, Cache.made):
+        pool.shutdown()
 
 
 @pytest.fixture(autouse=True)
