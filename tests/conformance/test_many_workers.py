@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import tracelock
-import tracelock.engine.open as engine_open
+import tracelock.engine.open_layout as open_layout
 
 #: More than there are places for at first, whichever program this is.
 MANY = 60
@@ -70,7 +70,7 @@ def test_dpor_goes_through_all_of_them() -> None:
 
 @pytest.mark.filterwarnings("ignore:coroutine")
 def test_there_is_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_open, "MOST", 40)
+    monkeypatch.setattr(open_layout, "MOST", 40)
     found = tracelock.explore(setup=counter, workers=[tasks], schedules=5)
     assert found.verdict == "unfinished"
     assert any("more than 40 threads and tasks were started" in way.message for way in found.ways)

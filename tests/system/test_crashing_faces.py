@@ -93,6 +93,7 @@ def test_settings(folder, sync):
 def saver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "crashing_saver.py").write_text(CODE, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "180")
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     monkeypatch.setattr(callers, "_paths", {})
@@ -135,7 +136,8 @@ def test_what_makes_no_sense_in_a_scenario(saver: Path, capsys: pytest.CaptureFi
     assert "true, false or a mapping belongs here" in capsys.readouterr().err
 
 
-def test_the_marker(pytester: pytest.Pytester) -> None:
+def test_the_marker(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "180")
     pytester.makepyfile(MARKED)
     result = run(pytester)
     result.assert_outcomes(passed=1, failed=1)

@@ -195,6 +195,7 @@ WRITERS = {
     "audit/source.py": "a module of clients, in a temporary folder",
     "campaign/folder.py": "the lock of a folder",
     "campaign/turns.py": "what a search is to go on from, in a temporary folder",
+    "instrument/crashes/tree.py": "files as a crash left them, and as they were before",
     "instrument/databases/copies.py": "databases as they were before, and a lock beside them",
     "teeth/processes.py": "what a process is to do, in a temporary folder",
     "teeth/child.py": "its answer, in that folder",

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from tracelock.engine.controller import Controller
-from tracelock.engine.open_layout import MOST, OpenLayout
+from tracelock.engine.open_layout import OpenLayout
 from tracelock.engine.plain_steps import PlainSteps
 from tracelock.engine.state import ALWAYS
 from tracelock.engine.verdicts import spinning
@@ -33,8 +33,6 @@ from tracelock.schedulers.base import INJECT, WORKER, Gate
 SLEPT: Final = 500
 #: Steps that daemon threads may make to come to rest when the others have ended.
 REST: Final = 1_000
-#: How many times as many there are places for, when those that there are turn out to be too few.
-_MORE: Final = 6
 #: Events with which a wait for somebody's signal ends.
 RESCUES = frozenset({WAIT, WAKE})
 
@@ -63,14 +61,14 @@ class OpenController(PlainSteps):
 
     def __init__(self, layout: OpenLayout, *arguments: Any, **options: Any) -> None:
         if layout.short:
-            layout.make_room(_more(layout))
+            layout.make_room(layout.wider())
         super().__init__(layout, *arguments, **options)
         sized = self.scheduler.sized
         object.__setattr__(layout, "widen", None if sized else self._widen)
 
     def _widen(self) -> None:
         """Make places for more workers in the middle of a schedule."""
-        layout, more = self.layout, _more(self.layout) - self._workers
+        layout, more = self.layout, self.layout.wider() - self._workers
         layout.make_room(self._workers + more)
         self._workers += more
         self.pending += [None] * more
@@ -359,8 +357,3 @@ class OpenController(PlainSteps):
                 if (gate := loops.get(worker)) is None or gate.admits(worker)
             }
         return due
-
-
-def _more(layout: OpenLayout) -> int:
-    """How many places there are to be where those that there are were too few."""
-    return min(MOST, _MORE * len(layout.workers))

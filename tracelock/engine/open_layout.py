@@ -10,6 +10,8 @@ from tracelock.ops import Layout, ObjectSpec, WorkerSpec
 
 #: Threads and tasks of one schedule at most: each step looks at all of them.
 MOST: Final = 4_000
+#: How many times as many there are places for, when those that there are turn out to be too few.
+_MORE: Final = 6
 
 
 class OpenLayout(Layout):
@@ -72,6 +74,10 @@ class OpenLayout(Layout):
             return
         object.__setattr__(self, "short", most < MOST)
         raise LimitReached(f"more than {most:,} threads and tasks were started")
+
+    def wider(self) -> int:
+        """How many places there are to be where those that there are were too few."""
+        return min(MOST, _MORE * len(self.workers))
 
     def make_room(self, capacity: int) -> None:
         """Have places for so many workers."""

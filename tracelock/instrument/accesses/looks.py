@@ -71,15 +71,18 @@ def plan_look(type_: type, operation: str) -> Look | None:
 
 def _plan_look(type_: type, operation: str) -> Look | None:
     if operation == "__missing__":  # keys are looked up, and what is found is shown
-        return (
-            _filled
-            if access_of(type_, "__getitem__") == ops.WRITE
-            else plan_look(type_, "__repr__")
-        )
+        if access_of(type_, "__getitem__") == ops.WRITE:
+            return _filled
+        shown = plan_look(type_, "__repr__")
+        return None if shown is None else functools.partial(_shown, shown)
     plan = _plan_of(type_, operation)
     if operation in SHOWING_ORDER and is_set(type_) and plan is not looked:  # which tells itself
         return functools.partial(_in_order, plan)
     return plan
+
+
+def _shown(plan: Look, obj: Any, _: str, site: Site, context: Context) -> Any:
+    return plan(obj, "__repr__", site, context)
 
 
 def _filled(obj: Any, operation: str, site: Site, context: Context) -> Any:
