@@ -76,6 +76,11 @@ class ClientRun:
         """The calls that have begun and not ended."""
         return sorted(self.begun - self.results.keys())
 
+    @property
+    def beside(self) -> bool:
+        """Whether time passed, and all calls returned: what they did may depend on the time."""
+        return self.timed and all(result[0] == "returns" for result in self.results.values())
+
     def before(self) -> set[tuple[int, int]]:
         """The pairs of calls of which the first had ended when the second began."""
         ended: set[int] = set()

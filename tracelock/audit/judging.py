@@ -104,12 +104,20 @@ class Contracts:
         return evenly(result, call.method in self.any_order)
 
 
+#: Why nothing is claimed of a client in which time passes.
+_BESIDE: Final = (
+    "calls that wait beside each other take less time than in any order: what then comes of them "
+    "was not judged"
+)
+
+
 @dataclass
 class Judge:
     """Judges the schedules of one client. ``legal``: what its calls come to in each order that
     ends; ``anomaly``: what was found; ``unjudged``: why some schedules could not be judged;
     ``suspected``: schedules, each with pairs of calls, that would go wrong if of each pair the
     first one had ended before the second began, which is possible in an equivalent one.
+    ``beside``: time passed in schedules that no order explains.
 
     ``late``: orders of the calls are made only once they are needed, after the search: a serial
     schedule (``overlaps``) is explained by an order that was not run. ``asked``: the others."""
@@ -128,6 +136,7 @@ class Judge:
     late: bool = False
     asked: dict[Any, ClientRun] = field(default_factory=dict)
     serial: dict[Any, ClientRun] = field(default_factory=dict)
+    beside: bool = False
     _timely: set[Any] = field(default_factory=set)
     _runs: dict[tuple[tuple[int, ...], bool], list[ClientRun]] = field(default_factory=dict)
 
@@ -164,7 +173,7 @@ class Judge:
 
     def reasons(self) -> list[str]:
         """Why no more than ``passed`` is claimed, besides what the search says."""
-        return [
+        return [_BESIDE] * self.beside + [
             f"{call} was cancelled by another call, which its contract allows: what else came of "
             "such a schedule was not judged"
             for call in sorted(self.by_contract)
@@ -216,6 +225,8 @@ class Judge:
 
     def _explained(self, run: ClientRun) -> bool:
         anomaly = self._ended(run)
+        if anomaly is not None and self.late and run.beside:
+            self.beside, anomaly = True, None
         return anomaly is not None and self._found(run, anomaly)
 
     def ask(self, all_of_them: bool) -> None:
