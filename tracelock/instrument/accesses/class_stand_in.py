@@ -20,11 +20,13 @@ class ClassStandIn:
     def __init__(self, function: Callable[..., Any]) -> None:
         self.function: Any = function
         self.base: type | None = None
-        self.made: tuple[type, ...] = ()  # the types of what it has given so far
+        #: The types of what it has given so far, but for the class itself: who has a reference to
+        #: an original is looked for as each exploration begins.
+        self.made: tuple[type, ...] = ()
 
     def __call__(self, /, *args: Any, **keywords: Any) -> Any:
         found = self.function(*args, **keywords)
-        if type(found) not in self.made:
+        if type(found) is not self.function.__wrapped__ and type(found) not in self.made:
             self.made = (*self.made, type(found))
         return found
 
