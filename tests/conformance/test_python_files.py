@@ -9,12 +9,14 @@ import io
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import tracelock
 from tests.oracles.python_ends import ends_of
 from tracelock.instrument.files.patches import DESCRIBED
 from tracelock.instrument.patches import CONTROLLED, Patches, table
@@ -557,3 +559,54 @@ def test_dpor_finds_every_end(name: str, monkeypatch: pytest.MonkeyPatch) -> Non
     everything, many = ends_of(setup, workers, files_of, "threading", monkeypatch)
     assert reduced == everything
     assert few <= many
+
+
+class Opened:
+    def __init__(self) -> None:
+        self.first, self.second = threading.Lock(), threading.Lock()
+
+
+def test_descriptors_of_workers_that_are_cut_are_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a deadlock and of a crash; those of workers that have ended are the program's own."""
+    path = tmp_path / "a"
+    kept: list[int] = []
+
+    def opens(*locks: str) -> Callable[[Opened], None]:
+        def worker(state: Opened) -> None:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT)
+            for name in locks:
+                getattr(state, name).acquire()
+            for name in locks:
+                getattr(state, name).release()
+            os.close(descriptor)
+
+        return worker
+
+    def keeps(state: Opened) -> None:
+        if not kept:
+            kept.append(os.open(path, os.O_RDONLY | os.O_CREAT))
+        with os.fdopen(os.open(path, os.O_RDONLY)) as file:
+            file.read()
+
+    def count() -> int:
+        return len(os.listdir("/proc/self/fd"))
+
+    before = count()
+    found = tracelock.explore(
+        setup=Opened, workers=[opens("first", "second"), opens("second", "first")], schedules=40,
+        backend="threading", strategy="random", every=True, isolation="never", shrink=False,
+        confirm=0,
+    )  # fmt: skip
+    assert sum(way.count for way in found.ways if way.kind == "deadlock") > 4
+    assert count() == before
+    tracelock.explore(
+        setup=Opened, workers=[opens(), opens()], schedules=40, backend="threading",
+        strategy="random", crash_consistency=True, recover=lambda state: None,
+    )  # fmt: skip
+    assert count() == before
+    tracelock.explore(setup=Opened, workers=[keeps], schedules=1, backend="threading")
+    for descriptor in kept:
+        os.close(descriptor)  # and raises nothing
+    assert count() == before

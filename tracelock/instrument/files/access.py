@@ -71,6 +71,8 @@ class Paths(Wing):
         """A schedule begins: nothing is open, and no temporary name is known."""
         self.random: dict[str, str] = {}
         self.handles: dict[int, OpenFile] = {}
+        #: Descriptors that no object has: who has opened them, and what they are.
+        self._bare: dict[int, tuple[int, os.stat_result]] = {}
         self.inodes: dict[tuple[int, int], str] = {}
         self.opened = 0
         self._labels: dict[str, str] = {}
@@ -110,6 +112,26 @@ class Paths(Wing):
                 return
             path = up
             yield self.label(path)
+
+    def opens_bare(self, worker: int, descriptor: int) -> int:
+        """A worker has come to have a descriptor, which it closes itself."""
+        self._bare[descriptor] = worker, os.fstat(descriptor)
+        return descriptor
+
+    def lets_go(self, descriptor: object) -> None:
+        """It is closed, or an object's from now on."""
+        if self._bare and type(descriptor) is int:
+            self._bare.pop(descriptor, None)
+
+    def ended(self) -> None:
+        """What workers have left open that did not come to their ends is closed: nobody else can,
+        and there may be thousands of such schedules."""
+        over = self.hub.controller.ended if self._bare else ()
+        for descriptor, (worker, what) in self._bare.items():
+            with contextlib.suppress(OSError):
+                if not over[worker] and os.path.samestat(what, os.fstat(descriptor)):
+                    os.close(descriptor)
+        self._bare.clear()
 
     def opens(self, descriptor: int, label: str) -> OpenFile:
         """A descriptor has come to stand for a path."""

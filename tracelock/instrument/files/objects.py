@@ -126,6 +126,7 @@ def open_file(
         encoding = io.text_encoding(None, 2)
     number = isinstance(file, int)
     paths = paths_of(worker.hub)
+    paths.lets_go(file)
     label, looked = "", False
     if number:
         handle = paths.handles.get(file)

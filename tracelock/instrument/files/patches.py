@@ -190,10 +190,14 @@ def os_open(
         touch(worker, at, reads, names.all, "emptied")
     else:
         touch(worker, at, reads)
-    call = partial(real, path, flags, mode, dir_fd=dir_fd)
+    paths = paths_of(worker.hub)
+
+    def call() -> int:
+        return paths.opens_bare(worker.number, real(path, flags, mode, dir_fd=dir_fd))
+
     follow = not flags & getattr(os, "O_NOFOLLOW", 0)
     descriptor: int = opened(worker, at, path, dir_fd, follow, flags, call)
-    paths_of(worker.hub).opens(descriptor, names.all[-1])
+    paths.opens(descriptor, names.all[-1])
     return descriptor
 
 
@@ -201,6 +205,7 @@ def os_open(
 def os_close(worker: Worker, real: Any, fd: int) -> None:
     closing(worker, fd)
     closed(worker, fd)
+    paths_of(worker.hub).lets_go(fd)
     real(fd)
 
 
