@@ -383,7 +383,7 @@ def test_files() -> None:
     finally:
         shutil.rmtree(directories.pop())
     makers = frozenset({"os.dup", "os.fdopen"})
-    syncs = frozenset({"os.fsync", "os.fdatasync"})  # steps where a crash may come, and nowhere else
+    syncs = frozenset({"os.fsync", "os.fdatasync"})  # steps where a crash may come
     check(uses, table("files"), seen, makers | syncs)
     for name in makers:  # opening is one; what is done with what they give is another
         places = [e for e in seen.events[worker_name(name)] if e.target.endswith("/a")]
