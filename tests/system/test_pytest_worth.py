@@ -215,7 +215,7 @@ def test_others_are_tried_where_there_may_be_some(pytester: pytest.Pytester) -> 
             await asyncio.sleep(1)
 
 
-        @pytest.mark.tracelock(schedules=40, isolation="always")
+        @pytest.mark.tracelock(schedules=40, isolation="always", seconds=120)
         def test_apart():
             pass
         """,

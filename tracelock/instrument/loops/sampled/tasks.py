@@ -98,7 +98,7 @@ class SampledAsyncioTasks(UnrecordedAsyncioTasks):
                 continue
             del ready[current]
             member.begun = True
-            call = calls.pop(current, None)
+            call: Any = calls.pop(current, None)
             if call is None:
                 AsyncioTasks.run_step(self, member)
             else:
@@ -110,7 +110,7 @@ class SampledAsyncioTasks(UnrecordedAsyncioTasks):
                 except BaseException:  # which the loop would tell of: not here
                     self.beyond = True
                     return False
-            task = member.task
+            task: Any = member.task
             if task is None or task.done():
                 pending[current] = None
                 if current in essential:
@@ -120,6 +120,8 @@ class SampledAsyncioTasks(UnrecordedAsyncioTasks):
                     essential.discard(current)
                 else:
                     self.let_go(member)
+            # a task that nobody has dies before the next step, as where each has a function's names
+            task = call = callback = args = context = None
             gate.inside = -1
             between.uncontrolled = 1
             contexts[ident] = between
