@@ -10,8 +10,10 @@ import pytest
 
 from tests.helpers.tracing import stuck, trace_of
 from tracelock.analysis.analyze import Analysis, analyze
+from tracelock.analysis.finders.network import FAULTS
 from tracelock.analysis.findings import ERROR, NOTE, WARNING, Finding
 from tracelock.analysis.kinds import CURES, KINDS
+from tracelock.instrument.network.rules import KINDS as FAULT_KINDS
 from tracelock.trace import Verdict
 from tracelock.trace.crashes import told
 
@@ -636,3 +638,7 @@ def test_places_name_who_called_the_standard_library() -> None:
     assert root.kind == "check-then-act"
     assert root.places == ("app.py:3", "app.py:5", "app.py:4", "weakref.py:9", "weakref.py:8")
     assert "called at app.py:3" in root.explanation
+
+
+def test_each_fault_of_the_network_has_a_cure() -> None:
+    assert set(FAULTS) == set(FAULT_KINDS)

@@ -12,9 +12,7 @@ from tracelock.audit.reading import AuditedClass
 from tracelock.audit.results import WAITS
 from tracelock.audit.task_judging import TaskJudge
 
-_BODY: Final = (
-    '''
-
+_HEAD: Final = '''
 #: What the calls come to in each order, one after the other, then what is asked afterwards.
 IN_ORDER = {in_order}
 #: Modules to look into.
@@ -40,7 +38,11 @@ async def setup():
 {before}    return Shared(it)
 
 
-async def make(shared, name, calls):
+'''
+_BODY: Final = (
+    "\n"
+    + _HEAD
+    + '''async def make(shared, name, calls):
     """Make the calls of a worker, until one is cancelled."""
     shared.tasks[name] = asyncio.current_task()
     for number, call in calls:
@@ -96,35 +98,11 @@ _LONG, _LONGER = 2, 100_000
 
 
 #: The same with trio, where a call that is cancelled does not return.
-_TRIO_BODY: Final = '''
-import trio
-
-#: What the calls come to in each order, one after the other, then what is asked afterwards.
-IN_ORDER = {in_order}
-#: Modules to look into.
-INSTRUMENT = ["only", __name__, *{instrument!r}]
-#: Seconds after which a call waits for ever.
-LONG = {long}
-
-
-class Shared:
-    """What the workers share."""
-
-    def __init__(self, it):
-        self.it = it
-        self.results = {{}}
-        self.scopes = {{}}
-        self.over = False
-
-
-async def setup():
-    it = {init}
-    if inspect.iscoroutine(it):
-        it = await it
-{before}    return Shared(it)
-
-
-async def make(shared, name, calls):
+_TRIO_HEAD: Final = _HEAD.replace(".tasks", ".scopes").replace("asyncio.is", "inspect.is")
+_TRIO_BODY: Final = (
+    "\nimport trio\n"
+    + _TRIO_HEAD
+    + '''async def make(shared, name, calls):
     """Make the calls of a worker, until one is cancelled."""
     with trio.CancelScope() as scope:
         shared.scopes[name] = scope
@@ -143,7 +121,9 @@ async def make(shared, name, calls):
 async def check(shared):
     it = shared.it
     seen = [shared.results.get(number, NOT_MADE) for number in range({count})]
-''' + ENDING.replace('strategy="dpor"', 'strategy="dpor",\n        backend="trio",')
+'''
+    + ENDING.replace('strategy="dpor"', 'strategy="dpor",\n        backend="trio",')
+)
 _TRIO_CANCEL: Final = _CANCEL.replace(".tasks", ".scopes")
 _TRIO_WATCH: Final = '''
 async def watch(shared):

@@ -19,7 +19,6 @@ from tracelock.engine.recording import result_of
 from tracelock.engine.replaying import Replay
 from tracelock.errors import Divergence
 from tracelock.instrument.files.access import FILE
-from tracelock.instrument.network.rules import FAULT
 from tracelock.instrument.outside.calls import recorded_in
 from tracelock.instrument.worker import COLLECT
 from tracelock.objects import Rules
@@ -39,6 +38,7 @@ from tracelock.ops import (
 from tracelock.schedulers.base import INJECT, WORKER, Choice
 from tracelock.trace import Event, Verdict, frozen
 from tracelock.trace.crashes import CRASH, DISK
+from tracelock.trace.network import FAULT
 
 #: New steps of one worker in a row that are passed over before the replay gives up.
 NEW: Final = 500

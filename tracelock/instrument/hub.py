@@ -219,10 +219,14 @@ class Hub:
 
     def wing(self, kind: type[_Wing]) -> _Wing:
         """What this part of the instrumentation keeps here."""
-        found: _Wing | None = self.wings.get(kind.key)
+        found = self.known(kind)
         if found is None:
             found = self.wings[kind.key] = kind(self)
         return found
+
+    def known(self, kind: type[_Wing]) -> _Wing | None:
+        """The same, None where nobody has asked for it yet."""
+        return self.wings.get(kind.key)
 
     def enter(self, number: int, worker: Worker) -> None:
         """``worker`` is one of this schedule from now on."""

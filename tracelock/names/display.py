@@ -26,6 +26,7 @@ from tracelock.names.workers import worker_display
 from tracelock.ops import KIND_OF, ON_VARIABLE
 from tracelock.trace import Blocked, Trace, Verdict, story
 from tracelock.trace.model import NAMES
+from tracelock.trace.network import DIRECTIONS
 
 __all__ = ["DisplayNames", "display_names", "for_display"]
 
@@ -36,9 +37,6 @@ _KINDS: Final = (
     ("connection", {"transmit"}), ("condition", {"notify"}), ("queue", {"put", "get"}),
     ("lock", {"acquire", "release"}), ("event", {"set", "clear"}), ("object", set[str]()),
 )  # fmt: skip
-#: The two directions of a connection, as parts of its name; what is put into one and got out of it
-#: is ``transmit`` of the connection.
-_DIRECTIONS: Final = frozenset({".sent", ".answered"})
 _WORD: Final = r"[\w#@/\[\]<>]"
 
 
@@ -165,7 +163,8 @@ def _objects(
         wholes.setdefault(one.label, one)
         if not one.rest:
             done[one.label] |= used[name]
-        elif one.rest in _DIRECTIONS and used[name] & {"put", "get"}:
+        # what is put into a direction of a connection and got out of it
+        elif one.rest in DIRECTIONS and used[name] & {"put", "get"}:
             done[one.label].add("transmit")
     # what is called by the variable that has it, which is a part of another object
     holders = {

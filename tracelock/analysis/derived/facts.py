@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Iterator
 from functools import cached_property
 from typing import Any, Final
 
@@ -102,6 +102,13 @@ class Facts:
             tuple(dict.fromkeys(targets)), severity, shows, diagnosis=diagnosis, cure=cure,
             places=self.places(seqs, places),
         )  # fmt: skip
+
+    def chosen(self, what: str) -> Iterator[tuple[int, str]]:
+        """The events that are choices of ``what``, in their order, each with what was chosen."""
+        for seq, extra in sorted(self.trace.events.extras.items()):
+            told = extra.get("chosen")
+            if self.steps.targets[seq] == what and isinstance(told, str):
+                yield seq, told
 
     def places(self, seqs: Iterable[int], first: Iterable[str] = ()) -> tuple[str, ...]:
         """The places of these events, each once, after those of ``first``; last those in the

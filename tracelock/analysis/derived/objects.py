@@ -29,6 +29,7 @@ from tracelock.ops import (
 )
 from tracelock.trace import MISSING, Trace
 from tracelock.trace.databases import WAITS
+from tracelock.trace.network import DIRECTIONS
 
 __all__ = [
     "BYTES",
@@ -50,16 +51,15 @@ SEMAPHORES: Final = frozenset({"semaphore", "bounded_semaphore"})
 #: Kinds that are held by one worker at a time.
 MUTEXES: Final = frozenset({"lock", "rlock", "condition"})
 #: The order of what is a queue of bytes, of which an item is any number: a direction of a
-#: connection, in a trace of real code. What the names of both directions end in.
+#: connection, in a trace of real code.
 BYTES: Final = "bytes"
-_DIRECTIONS: Final = (".sent", ".answered")
 #: Elements of one declared array that are told apart: a bound against traces from strangers.
 MOST_ELEMENTS: Final = 100_000
 
 
 def is_direction(name: str) -> bool:
     """Whether an object of this name, to which something is put, is a direction of a connection."""
-    return name.endswith(_DIRECTIONS)
+    return name.endswith(DIRECTIONS)
 
 
 def by_kind(**entries: _Entry) -> Mapping[str, _Entry]:

@@ -16,11 +16,9 @@ from tracelock.analysis.finders.signals import on
 from tracelock.analysis.findings import ERROR, WARNING, Finding
 from tracelock.ops import GET, JOIN, PUT
 from tracelock.trace.events import ACCEPTED
+from tracelock.trace.network import ANSWERED, OPPOSITE
 
 __all__ = ["across", "deadlock", "with_peers"]
-
-#: What the names of the two directions of one connection end in.
-_SISTERS = {".sent": ".answered", ".answered": ".sent"}
 
 
 def _connection(target: str) -> tuple[str, str]:
@@ -47,8 +45,8 @@ def _peers(facts: Facts, one: Pending) -> tuple[int, ...]:
     name, way = _connection(one.target)
     mine, theirs = (GET, PUT) if one.op == GET else (PUT, GET)
     steps = facts.steps
-    used = [*on(facts, one.target, theirs), *on(facts, name + _SISTERS[way], mine)]
-    if way == ".answered":  # of who has connected, and nobody else: who has accepted it
+    used = [*on(facts, one.target, theirs), *on(facts, name + OPPOSITE[way], mine)]
+    if way == ANSWERED:  # of who has connected, and nobody else: who has accepted it
         extras = facts.trace.events.extras.items()
         used += [seq for seq, extra in extras if extra.get(ACCEPTED) == one.target]
     return tuple(sorted({steps.workers[seq] for seq in used} - {one.worker}))

@@ -18,22 +18,21 @@ MOST: Final = 4
 def not_synced(facts: Facts) -> Iterator[Finding]:
     """An error (``not-synced``) where the run failed on what a crash has left, and that lacks
     operations that were made; a note where it did not fail."""
-    trace = facts.trace
-    failed = trace.verdict.kind == "failed"
-    for seq, extra in sorted(trace.events.extras.items()):
-        told = crash_of(extra.get("chosen"))
-        if facts.steps.targets[seq] != CRASH or told is None or not told.lost:
+    severity = ERROR if facts.trace.verdict.kind == "failed" else NOTE
+    for seq, chosen in facts.chosen(CRASH):
+        told = crash_of(chosen)
+        if told is None or not told.lost:
             continue
         lost, there = _listed(told.lost), _listed(told.durable)
         kept = f", and kept {there}" if there else ""
         cure = ", and ".join(cures(told.lost)[:MOST]) or "call os.fsync on what is relied on"
-        yield Finding(
-            "not-synced", f"lost in a crash: {lost}",
+        yield facts.finding(
+            "not-synced", severity, f"lost in a crash: {lost}",
             f"The machine crashed, which lost {lost}{kept}. To write, to close and to rename "
             "promise nothing about a crash: a system puts on the disk what it likes, when it "
             "likes, in any order. What relies on an operation has to come after a sync of it: "
             f"{cure}.",
-            (seq,), (facts.steps.workers[seq],), (DISK,), ERROR if failed else NOTE,
+            [seq], [DISK],
             diagnosis=f"a crash loses {lost}, which nothing had synced"
             f"{', and keeps ' + there if there else ''}",
             cure=cure,

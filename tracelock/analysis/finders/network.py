@@ -8,20 +8,17 @@ from typing import Final
 
 from tracelock.analysis.derived.facts import Facts
 from tracelock.analysis.findings import ERROR, NOTE, Finding
+from tracelock.trace.network import BYTES_READ, FAULT, READ_SIZES
 
 __all__ = ["network_faults", "short_reads"]
 
-#: What events of reads and of faults are choices of.
-READ: Final = "bytes of a read"
-FAULT: Final = "fault of the network"
-#: What a read may give -> in words. What is not here is all that had come.
-_LESS: Final = {
-    "the first write": "what one write had sent, and not the next",
-    "one byte": "one byte of what had been sent",
-    "all but one byte": "all but the last byte of what had been sent",
-}
+#: What a read may give that is less than all that has come -> in words.
+_LESS: Final = dict(zip(READ_SIZES[1:], (
+    "what one write had sent, and not the next", "one byte of what had been sent",
+    "all but the last byte of what had been sent",
+), strict=True))  # fmt: skip
 #: A fault -> what it is in words, and what to do about it.
-_FAULTS: Final = {
+FAULTS: Final = {
     "refused": ("a connection is refused", "try again after a while, and end it in the end"),
     "timed out": (
         "a connection is not answered", "give it a time-out; undo what was begun when that strikes"
@@ -54,7 +51,7 @@ _FAULTS: Final = {
 def short_reads(facts: Facts) -> Iterator[Finding]:
     """An error (``short-read``) where the run failed after a read gave less than had been sent; a
     note where it did not fail."""
-    for seq, chosen in _chosen(facts, READ):
+    for seq, chosen in facts.chosen(BYTES_READ):
         less = _LESS.get(chosen)
         if less is None:
             continue
@@ -71,10 +68,10 @@ def short_reads(facts: Facts) -> Iterator[Finding]:
 def network_faults(facts: Facts) -> Iterator[Finding]:
     """An error (``network-fault``) where the run failed after a fault that was asked for; a note
     where it did not fail."""
-    for seq, chosen in _chosen(facts, FAULT):
-        if chosen not in _FAULTS:
+    for seq, chosen in facts.chosen(FAULT):
+        if chosen not in FAULTS:
             continue
-        what, cure = _FAULTS[chosen]
+        what, cure = FAULTS[chosen]
         name = _name(facts, seq)
         yield _finding(
             facts, "network-fault", seq, f"{chosen}: {what}",
@@ -90,20 +87,11 @@ def _name(facts: Facts, seq: int) -> str:
     return "a task of the loop" if name.endswith("loop:callbacks") else name
 
 
-def _chosen(facts: Facts, what: str) -> Iterator[tuple[int, str]]:
-    """The choices of this kind, and what was chosen."""
-    for seq, extra in sorted(facts.trace.events.extras.items()):
-        chosen = extra.get("chosen")
-        if facts.steps.targets[seq] == what and isinstance(chosen, str):
-            yield seq, chosen
-
-
 def _finding(
     facts: Facts, kind: str, seq: int, title: str, why: str, diagnosis: str, cure: str
 ) -> Finding:
-    failed = facts.trace.verdict.kind in ("failed", "deadlock")
-    steps = facts.steps
-    return Finding(
-        kind, title, why, (seq,), (steps.workers[seq],), (steps.targets[seq] or "",),
-        ERROR if failed else NOTE, diagnosis=diagnosis, cure=cure,
+    severity = ERROR if facts.trace.verdict.kind in ("failed", "deadlock") else NOTE
+    target = facts.steps.targets[seq] or ""
+    return facts.finding(
+        kind, severity, title, why, [seq], [target], diagnosis=diagnosis, cure=cure
     )  # fmt: skip

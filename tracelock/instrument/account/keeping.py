@@ -125,15 +125,12 @@ class AccountKeeper:
         self.account.unseen.update(self.hub.names.told())
         return self.account.told()
 
-    def _tasks(self) -> set[int]:
-        """The workers that are tasks of a loop that the program starts itself."""
-        return {number for loop in self.hub.own_loops for number in loop.members}
-
-    def _aside(self) -> set[int]:
-        """Of those, and of the workers on whose threads they are, who goes on with nobody: it waits
-        for its tasks, or is a part of the loop or of how it is shut down."""
+    def _aside(self, tasks: set[int]) -> set[int]:
+        """Of the ``tasks`` of loops that the program starts itself, and of the workers on whose
+        threads they are, who goes on with nobody: it waits for its tasks, or is a part of the loop
+        or of how it is shut down."""
         workers = self.hub.layout.workers
-        found = {one for one in self._tasks() if _last(workers[one].name) in _OF_LOOPS}
+        found = {one for one in tasks if _last(workers[one].name) in _OF_LOOPS}
         for loop in self.hub.own_loops:
             if loop.host is not None and not found.issuperset(loop.members):
                 found.add(loop.host.number)
@@ -160,7 +157,8 @@ class AccountKeeper:
                 targets = (op.target,) if op.target >= 0 else ()
             for target in targets:
                 users[target] = users.get(target, 0) | 1 << worker
-        aside = self._aside()
+        tasks = {number for loop in self.hub.own_loops for number in loop.members}
+        aside = self._aside(tasks)
         for worker in list(first):
             if worker in aside or (
                 worker not in self.given and layout.workers[worker].name in _NONE
@@ -170,7 +168,7 @@ class AccountKeeper:
                 first[worker] = 0
         people = (first.keys() | set(self.given)) - aside
         account.workers = max(account.workers, len(people))
-        account.tasks = max(account.tasks, len(people & self._tasks()))
+        account.tasks = max(account.tasks, len(people & tasks))
         account.concurrent = max(account.concurrent, _most(first, last))
         for target, by in users.items():
             name = layout.names[target]

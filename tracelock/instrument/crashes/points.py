@@ -165,7 +165,7 @@ def run_or_crash(tasks: Any, go_on: Callable[[], None]) -> bool:
 
 
 def _crashed(hub: Hub) -> bool:
-    disk = hub.wings.get(Disk.key)
+    disk = hub.known(Disk)
     return disk is not None and disk.crashed is not None
 
 

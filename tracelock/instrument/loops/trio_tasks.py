@@ -24,6 +24,7 @@ from tracelock.instrument.loops.awaits import awaiting, frames
 from tracelock.instrument.loops.cancelling import Way
 from tracelock.instrument.loops.own_order import SHUFFLED
 from tracelock.instrument.loops.tasks import EPOCH, LoopTasks, TaskWorker, ended
+from tracelock.instrument.network.table import Network
 
 #: The code of the task that calls what threads have sent.
 _CALLS: Final = _entry_queue.EntryQueue.task.__code__
@@ -216,7 +217,7 @@ class TrioTasks(LoopTasks):
 
     def _serves(self) -> bool:
         """Whether all tasks that are left wait for somebody to connect, or for such tasks."""
-        network = self.hub.wings.get("network")
+        network = self.hub.known(Network)
         told = [] if network is None else network.accepting()
         accepting = {identity(getattr(one, "task", None)) for one in told}
         left = [worker for worker in self.order if not self.done(worker)]

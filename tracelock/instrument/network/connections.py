@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 from tracelock.instrument.callers import creation_name
 from tracelock.instrument.network.crashes import go_down_by_fault, may_crash
@@ -17,10 +17,7 @@ from tracelock.instrument.network.steps import is_late, number_of, step, tell, t
 from tracelock.instrument.network.table import Crossing, Port, loops_back, network_of
 from tracelock.instrument.worker import Worker
 from tracelock.ops import CLEAR, EMPTY, GET, PUT, READ, SET
-
-#: What the names of the two directions of a connection end in, after that of who connected.
-THERE: Final = ".sent"
-BACK: Final = ".answered"
+from tracelock.trace.network import ANSWERED, SENT
 
 
 def bind(worker: Worker, end: End, address: Any) -> None:
@@ -116,7 +113,7 @@ def _reaches(worker: Worker, end: End, address: Any, there: str, wait: float | N
 def _ways(worker: Worker, end: End) -> tuple[Direction, Direction]:
     """The two directions of the connection that ``end`` makes."""
     name = worker.hub.bind(end, end.name)
-    return Direction(f"{name}{THERE}"), Direction(f"{name}{BACK}")
+    return Direction(f"{name}{SENT}"), Direction(f"{name}{ANSWERED}")
 
 
 def arrive_late(worker: Worker, end: End) -> None:
@@ -294,6 +291,6 @@ def pair_of(worker: Worker, family: int, kind: int) -> tuple[End, End]:
     one, other = new_end(worker, family, kind), End(family, kind)
     other.host = one.host
     name = worker.hub.bind(one, one.name)
-    one.join(other, Direction(f"{name}{THERE}"), Direction(f"{name}{BACK}"))
+    one.join(other, Direction(f"{name}{SENT}"), Direction(f"{name}{ANSWERED}"))
     one.address = other.address = one.other = other.other = ""
     return one, other

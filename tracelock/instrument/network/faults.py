@@ -10,9 +10,10 @@ from typing import Final
 
 from tracelock.instrument.callers import caller
 from tracelock.instrument.hub import Phase
-from tracelock.instrument.network.rules import FAULT
+from tracelock.instrument.network.table import Network
 from tracelock.instrument.worker import Worker
 from tracelock.ops import CHOOSE, SET, Alternatives, ObjectSpec, Op
+from tracelock.trace.network import FAULT
 
 #: The object that all choices of faults are about: they have one budget.
 _BUDGET: Final = "faults of the network"
@@ -21,7 +22,7 @@ _BUDGET: Final = "faults of the network"
 def fault(worker: Worker, *kinds: str) -> str:
     """Which of these faults comes in now; "" for none."""
     hub = worker.hub
-    network, rules = hub.wings.get("network"), hub.program.network
+    network, rules = hub.known(Network), hub.program.network
     if not rules.faults or hub.phase is not Phase.RUN or network is None:
         return ""
     offered = [kind for kind in kinds if kind in rules.kinds]

@@ -18,7 +18,6 @@ from typing import Any, Final
 
 from tracelock.errors import LimitReached
 from tracelock.instrument.callers import caller
-from tracelock.instrument.network.connections import BACK, THERE
 from tracelock.instrument.network.ends import READABLE, Direction, End
 from tracelock.instrument.network.steps import number_of, step, tell, timed_out
 from tracelock.instrument.outside.calls import ask, outside_of, refuse
@@ -26,6 +25,7 @@ from tracelock.instrument.outside.descriptors import moved
 from tracelock.instrument.outside.pausing import LATENCY, pauses
 from tracelock.instrument.worker import Uncontrolled, Worker
 from tracelock.ops import PUT, SET, SLEEP, Op
+from tracelock.trace.network import ANSWERED, SENT
 
 _REAL: Final[Any] = _socket.socket
 _really_sleep: Final = time.sleep
@@ -86,7 +86,7 @@ def connect(worker: Worker, end: End, address: Any, wait: float | None) -> None:
     own, peer = ask(worker, "connection", f"connect to {where}", live)
     name = worker.hub.bind(end, end.name)
     far = End(end.family, socket.SOCK_STREAM, name)
-    end.join(far, Direction(f"{name}{THERE}"), Direction(f"{name}{BACK}"))
+    end.join(far, Direction(f"{name}{SENT}"), Direction(f"{name}{ANSWERED}"))
     end.address, end.other, far.address, far.other = own, peer, peer, own
     end.link = Link(end, far, where, made[0] if made else None)
     if made:

@@ -18,6 +18,7 @@ from tracelock.instrument.callers import caller
 from tracelock.instrument.hub import Phase
 from tracelock.instrument.network import operations
 from tracelock.instrument.network.ends import End
+from tracelock.instrument.network.table import Network
 from tracelock.instrument.outside.pausing import LATENCY, pauses
 from tracelock.instrument.worker import here
 from tracelock.ops import NOTIFY, Op
@@ -77,7 +78,7 @@ class Polling:
     # --- as a selector -----------------------------------------------------------------------
     def _end(self, fileobj: Any) -> tuple[int, End | None]:
         descriptor = fileobj if isinstance(fileobj, int) else int(fileobj.fileno())
-        network = self.tasks.hub.wings.get("network")
+        network = self.tasks.hub.known(Network)
         return descriptor, None if network is None else network.ends.get(descriptor)
 
     def register(self, fileobj: Any, events: int, data: Any = None) -> SelectorKey:

@@ -102,7 +102,7 @@ def _split(
     worker: Worker, wanted: dict[int, int]
 ) -> tuple[list[tuple[int, End, int]], dict[int, int]]:
     """Descriptors with their ends, of those that have one, and the others."""
-    network: Network | None = worker.hub.wings.get("network")
+    network = worker.hub.known(Network)
     ends = {} if network is None else network.ends
     inside = [(fd, ends[fd], bits) for fd, bits in wanted.items() if fd in ends]
     return inside, {fd: bits for fd, bits in wanted.items() if fd not in ends}

@@ -26,8 +26,6 @@ KINDS: Final[dict[str, tuple[str, str]]] = {
     "doubled": ("a datagram", "RFC 768: neither is protection against duplicates"),
     "reordered": ("a datagram", "RFC 1122, 4.1.1: nor is the order"),
 }
-#: What a choice of a fault is a choice of.
-FAULT: Final = "fault of the network"
 _KEYS: Final = ("splits", "kinds")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from tracelock.errors import LimitReached
 from tracelock.instrument.callers import caller
 from tracelock.instrument.hub import Phase
+from tracelock.instrument.network.table import Network
 from tracelock.instrument.patching import NOT_CONTROLLED, patch
 from tracelock.instrument.worker import Worker
 from tracelock.ops import CHECKPOINT, Op
@@ -25,7 +26,7 @@ _WHY = (
 @patch("ssl.SSLContext.wrap_socket", NOT_CONTROLLED, optional=True)
 def wrap_socket(worker: Worker, real: Any, self: Any, sock: Any, *args: Any, **kwargs: Any) -> Any:
     hub = worker.hub
-    network = hub.wings.get("network")
+    network = hub.known(Network)
     if network is not None and network.keeps(sock):
         if hub.phase is not Phase.RUN or worker.elsewhere:
             raise LimitReached(_WHY)

@@ -22,6 +22,7 @@ from tracelock.instrument.network.steps import timed_out
 from tracelock.instrument.network.table import (
     FAMILIES,
     KINDS,
+    Network,
     network_of,
     refuse_elsewhere,
     used_outside,
@@ -51,7 +52,7 @@ _gettimeout: Final = _REAL.gettimeout
 
 def end_of(worker: Worker, sock: Any) -> End | None:
     """The end of a socket that is in memory, None for any other."""
-    network = worker.hub.wings.get("network")
+    network = worker.hub.known(Network)
     return None if network is None else network.ends.get(_fileno(sock))
 
 

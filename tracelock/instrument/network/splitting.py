@@ -8,19 +8,17 @@ shorter as a schedule may have; which ones is tried, or drawn.
 
 from __future__ import annotations
 
-from typing import Any, Final
-
 from tracelock.instrument.hub import Phase
 from tracelock.instrument.network.ends import Direction
+from tracelock.instrument.network.table import network_of
 from tracelock.instrument.worker import Worker
 from tracelock.ops import CHOOSE, Alternatives, Op
-
-_WORDS: Final = ("all that has come", "the first write", "one byte", "all but one byte")
+from tracelock.trace.network import BYTES_READ, READ_SIZES
 
 
 def shortened(worker: Worker, way: Direction, size: int, first: int, at: str) -> int:
     """How many of ``size`` bytes a read gives; ``first``: so many the first write has sent."""
-    network: Any = worker.hub.wings.get("network")
+    network = network_of(worker.hub)
     if way.reader not in ("", worker.label):
         worker.doubt(
             f"reads of {way.name} by several workers", "not all that each may get was looked at"
@@ -28,12 +26,12 @@ def shortened(worker: Worker, way: Direction, size: int, first: int, at: str) ->
     way.reader = worker.label
     if size < 2 or way.splits >= network.splits or worker.hub.phase is not Phase.RUN:
         return size
-    found = {size: _WORDS[0]}
-    for shorter, word in zip((first, 1, size - 1), _WORDS[1:], strict=True):
+    found = {size: READ_SIZES[0]}
+    for shorter, word in zip((first, 1, size - 1), READ_SIZES[1:], strict=True):
         if 0 < shorter < size:
             found.setdefault(shorter, word)
     sizes, told = list(found), list(found.values())  # without numbers: those of TLS differ
-    op = Op(CHOOSE, -1, at, body=Alternatives("bytes of a read", len(sizes), told))
+    op = Op(CHOOSE, -1, at, body=Alternatives(BYTES_READ, len(sizes), told))
     number: int = worker.do(op)
     op.remark = told[number]
     if number:

@@ -220,7 +220,7 @@ def refuse_elsewhere(worker: Worker, descriptor: int, address: Any) -> None:
     """A worker in another process uses a socket. Raises LimitReached where that is, or where its
     ``address`` is of, one in the memory of this process, as far as that was so when it was forked.
     """
-    network: Network | None = worker.hub.wings.get("network")
+    network = worker.hub.known(Network)
     if network is None:
         return
     told = address[0] if address else None

@@ -15,6 +15,7 @@ import trio
 from trio import _socket
 
 from tracelock.instrument.network.ends import READABLE, WRITABLE, End
+from tracelock.instrument.network.table import Network
 from tracelock.instrument.outside.pausing import pauses
 from tracelock.instrument.patching import SEEN, patch
 from tracelock.instrument.worker import Worker, here
@@ -24,7 +25,7 @@ _TYPE: Final[Any] = _socket._SocketType
 
 def _end(worker: Worker, sock: Any) -> End | None:
     """The end in memory of a socket, or of its descriptor."""
-    network = worker.hub.wings.get("network")
+    network = worker.hub.known(Network)
     descriptor = sock if isinstance(sock, int) else sock.fileno()
     return None if network is None else network.ends.get(descriptor)
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 #: Attributes that a schedule may change.
 _CHANGED: Final = ("_work_queue", "_idle_semaphore", "_threads", "_broken", "_shutdown")
 _LOCK: Final = "_shutdown_lock"
+_QUEUE: Final[Any] = queue._PySimpleQueue  # type: ignore[attr-defined]
 #: All that were met so far, in any exploration.
 _known: Final[weakref.WeakSet[Any]] = weakref.WeakSet()
 
@@ -42,7 +43,11 @@ class Executors(Wing):
     def begin(self) -> None:
         """Each has what a new one has. What it had may still be used by threads of others."""
         for held, label in self.labels:
-            waiting, idle = queue._PySimpleQueue(), threading.Semaphore(0)  # type: ignore[attr-defined]
+            waiting = held["_work_queue"]
+            as_new = type(waiting) is _QUEUE and not (waiting._queue or held["_threads"])
+            if as_new and not (held["_broken"] or held["_shutdown"]):
+                continue  # no schedule has used it since
+            waiting, idle = _QUEUE(), threading.Semaphore(0)
             waiting._tracelock_name = f"{label}._work_queue"
             idle._tracelock_name = f"{label}._idle_semaphore"  # type: ignore[attr-defined]
             held.update(_work_queue=waiting, _idle_semaphore=idle, _threads=set())

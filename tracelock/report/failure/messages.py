@@ -15,11 +15,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 from tracelock.trace import Events
+from tracelock.trace.network import OPPOSITE
 
 __all__ = ["exchanged"]
 
-#: How the name of a direction of a connection ends, and that of the other one.
-_OTHER: Final = {".sent": ".answered", ".answered": ".sent"}
 #: How many messages back, and how many that nobody has received.
 _MOST: Final = 4
 _LOST: Final = 2
@@ -106,5 +105,5 @@ class _Messages:
 def _other(name: str) -> str:
     """The other direction of a connection, "" where the name is not that of one."""
     head, point, end = name.rpartition(".")
-    other = _OTHER.get(f".{end}", "")
+    other = OPPOSITE.get(f".{end}", "")
     return f"{head}{other}" if point and other else ""

@@ -21,6 +21,7 @@ from tracelock.report.code import places_of
 from tracelock.report.failure.messages import exchanged
 from tracelock.report.timeline import preemptions
 from tracelock.trace import Trace
+from tracelock.trace.network import BYTES_READ, FAULT
 
 __all__ = ["Slice", "root_of", "slice_of"]
 
@@ -34,7 +35,7 @@ _READS: Final = frozenset({"read", "compare_exchange", "exchange", "fetch_add", 
 _UNSERIALISABLE: Final = frozenset({"rwr", "rww", "wrw", "wwr"})
 _PLUMBING: Final = frozenset({"spawn", "join", "checkpoint"})
 #: Choices that each read or step of a network makes, of which the first is that all goes well.
-_USUALLY: Final = frozenset({"bytes of a read", "fault of the network"})
+_USUALLY: Final = frozenset({BYTES_READ, FAULT})
 _MOST_WRITES: Final = 4
 _MOST_CHOICES: Final = 6
 

@@ -1,0 +1,18 @@
+"""How the events of a trace tell of a network: who writes them, and who reads them, use this."""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = ["ANSWERED", "BYTES_READ", "DIRECTIONS", "FAULT", "OPPOSITE", "READ_SIZES", "SENT"]
+
+#: What the names of the two directions of a connection end in: from who has connected, and back.
+SENT: Final = ".sent"
+ANSWERED: Final = ".answered"
+DIRECTIONS: Final = (SENT, ANSWERED)
+OPPOSITE: Final = {SENT: ANSWERED, ANSWERED: SENT}
+#: What the event of a read that may give less is a choice of, and how much it may give.
+BYTES_READ: Final = "bytes of a read"
+READ_SIZES: Final = ("all that has come", "the first write", "one byte", "all but one byte")
+#: What the event of a fault is a choice of.
+FAULT: Final = "fault of the network"
