@@ -324,6 +324,28 @@ def test_processes_that_do_not_end_are_made_to(monkeypatch: pytest.MonkeyPatch) 
     assert not active_children()
 
 
+def test_a_process_of_whose_end_another_thread_was_told_is_waited_for() -> None:
+    """``join`` returns at once where the executor's thread has asked and not yet noted it."""
+
+    class Ending:
+        asked = joined = 0
+
+        def is_alive(self) -> bool:
+            self.asked += 1
+            return self.asked < 4
+
+        def join(self, timeout: float) -> None:
+            assert 0 < timeout <= 60
+            self.joined += 1
+
+    ending: Any = Ending()
+    executors._join(ending, time.monotonic() + 60)
+    assert (ending.asked, ending.joined) == (4, 3)
+    lives: Any = Ending()
+    executors._join(lives, time.monotonic() - 1)
+    assert (lives.asked, lives.joined) == (1, 0)
+
+
 def test_a_process_that_cannot_be_started_since_another_died() -> None:
     """3.11 closes the pipes of all while it starts one."""
     told: list[str] = []

@@ -124,7 +124,7 @@ class Processes:
                 act(process)
             end = monotonic() + ENDING
             for process in left:
-                process.join(max(0.0, end - monotonic()))
+                _join(process, end)
         return codes
 
     def _codes(self) -> list[int]:
@@ -165,6 +165,17 @@ class Processes:
             )
         self._tell(f"a process that ran a part of the search {how}: others searched that part")
         self._start()
+
+
+def _join(process: SpawnProcess, end: float) -> None:
+    """Wait until it is known that the process has ended, at most until ``end``.
+
+    The executor's thread waits for it, too. Where that one has asked the system and has not yet
+    written down what it was told, ``join`` returns at once, and knows nothing.
+    """
+    while process.is_alive() and (left := end - monotonic()) > 0:
+        process.join(left)
+        sleep(0.001)
 
 
 def _by_itself(code: int) -> bool:
