@@ -110,8 +110,8 @@ def test_a_call_into_c_that_another_could_end_is_no_failure() -> None:
 
 def test_a_call_into_c_that_only_takes_long_is_no_failure() -> None:
     found = explore(
-        lambda account: ctypes.CDLL(None).usleep(600_000), add, limits=QUICK, schedules=2,
-        strategy="random",
+        lambda account: ctypes.CDLL(None).usleep(1_200_000), add, schedules=1,
+        limits=tracelock.RunLimits(steps=20_000, stall=0.9), strategy="random",
     )  # fmt: skip
     assert not found.failed
     assert {way.kind for way in found.ways} <= {"passed", "unfinished"}

@@ -324,12 +324,14 @@ def caught(s: Any) -> None:
     ids=lambda each: getattr(each, "__name__", ""),
 )  # fmt: skip
 def test_of_processes_that_are_not_under_control_nothing_is_claimed(work: Any, told: str) -> None:
-    begun, children = time.monotonic(), mp.active_children()
+    begun, children = time.monotonic(), set(mp.active_children())
     found = explore(work, work, schedules=3)
     assert found.verdict == "unfinished"
     assert told in found.summary and "test_python_exits.py:" in found.summary
     assert "which is not under control: " in found.summary
-    assert mp.active_children() == children
+    while set(mp.active_children()) - children and time.monotonic() - begun < 60:
+        time.sleep(0.01)  # of an end that another thread waits for it is known a moment later
+    assert not set(mp.active_children()) - children
     assert time.monotonic() - begun < 60, "no wait for what never comes"
 
 

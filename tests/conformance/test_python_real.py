@@ -397,8 +397,8 @@ def adds_often(many: Many) -> None:
 
 def test_a_failure_that_there_is_no_time_to_shrink_is_told_all_the_same() -> None:
     begun = time.monotonic()
-    explored = explore(setup=Many, workers=[adds_often] * 4, check=lambda many: False, seconds=0.5)
-    assert time.monotonic() - begun < 20
+    explored = explore(setup=Many, workers=[adds_often] * 4, check=lambda many: False, seconds=2)
+    assert time.monotonic() - begun < 60
     assert explored.failed and explored.trace is not None
 
 

@@ -25,9 +25,9 @@ from tracelock.trace import load_trace, recover
 
 ROOT = Path(__file__).resolve().parents[2]
 TRACELOCK = (sys.executable, "-m", "tracelock")
-LONGEST = 10.0  # seconds that a trial may go on after what was done to it
+LONGEST = 40.0  # seconds that a trial may go on after what was done to it
 SOON = 0.4  # seconds after which a worker is struck, at most, when there is one
-GONE = 5.0  # seconds in which what it started has to have ended
+GONE = 30.0  # seconds in which what it started has to have ended
 #: What the help and ARCHITECTURE.md document.
 STATUSES = (0, 1, 2, 3, 5, 130)
 #: A helper of multiprocessing itself: where it is killed Python starts another one, which then

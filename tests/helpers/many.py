@@ -16,7 +16,7 @@ import tracelock
 from tests.helpers.apart import Account, add_later, add_safely, add_twice, one_way, other_way
 from tracelock.engine.limits import RunLimits
 
-QUICK = RunLimits(steps=20_000, stall=0.2)
+QUICK = RunLimits(steps=20_000, stall=0.5)
 ORIGINAL = [threading.Lock, threading.RLock, threading.Thread.start, _thread.allocate_lock]
 
 

@@ -531,14 +531,14 @@ def test_no_orphans(how: signal.Signals) -> None:
     )  # fmt: skip
     try:
         started: list[int] = []
-        end = time.monotonic() + 10
+        end = time.monotonic() + 60
         while len(started) < 3 and time.monotonic() < end:  # two, and what tracks resources
             started = children(process.pid)
             time.sleep(0.05)
         assert len(started) >= 3
         time.sleep(0.7)
         process.send_signal(how)
-        output, _ = process.communicate(timeout=10)
+        output, _ = process.communicate(timeout=60)
     finally:
         process.kill()
         process.wait()
@@ -546,7 +546,7 @@ def test_no_orphans(how: signal.Signals) -> None:
         assert process.returncode == 5, output
         assert "interrupted" in output
         assert "Traceback" not in output
-    end = time.monotonic() + 5
+    end = time.monotonic() + 30
     while any(lives(pid) for pid in started) and time.monotonic() < end:
         time.sleep(0.05)
     assert not [pid for pid in started if lives(pid)]
