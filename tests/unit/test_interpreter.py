@@ -124,10 +124,10 @@ def _code_of(tree: ast.Module) -> types.CodeType:
     return code
 
 
-@pytest.mark.parametrize("lock", [threading.Lock(), threading.RLock()], ids=["Lock", "RLock"])
-def test_nobody_is_let_in_after_a_lock_was_taken(lock: Any) -> None:
+@pytest.mark.parametrize("make", [threading.Lock, threading.RLock])
+def test_nobody_is_let_in_after_a_lock_was_taken(make: Any) -> None:
     frame, tree = frame_of("    u = c.n\n    with lock: c.n = 1")
-    known = known_as(tree, c=types.SimpleNamespace(n=1), lock=lock, **{"c.n": 1})
+    known = known_as(tree, c=types.SimpleNamespace(n=1), lock=make(), **{"c.n": 1})
     pairs = frame.pairs(known)
     entered = [p for p in pairs if p.before.what in ("enter", "call") and p.after.how == "write"]
     before = [p for p in pairs if p.before.how == "read" and p.after.what == "enter"]

@@ -43,10 +43,13 @@ _IN_PYTHON: Final = 1 << 9  # Py_TPFLAGS_HEAPTYPE: those written in C are listed
 _FOR_EVER: Final = 0xFFFF_FFFF  # what counts its references then says
 _NAMED: Final = (FunctionType, ModuleType, dict)
 _MANY: Final = 1_000
-#: Locks, by the identity of their types; what gets names; what processes share.
+#: Locks, by the identity of their types; what gets names; where the classes are of what processes
+#: share that is put under control or gets names (``processes.sync.adopt``).
 RAW: Final = frozenset(map(identity, (_thread.LockType, _thread.RLock)))
 NAMED: Final = (threading.Condition, threading.Semaphore, threading.Event, queue.Queue)
-SHARED: Final = "multiprocessing."
+SHARED: Final = tuple(
+    f"multiprocessing.{module}" for module in ("queues", "sharedctypes", "synchronize")
+)
 _STANDARD: Final = sys.stdlib_module_names | UNTOUCHED | {"tracelock", "execnet", "xdist"}
 
 

@@ -124,8 +124,8 @@ class LastingObjects:
     def in_order(self, objects: Iterable[Any]) -> list[Any]:
         """These classes or objects in the order in which they would be given."""
         left = {identity(obj): obj for obj in objects}
-        known = (reference() for reference in itertools.chain(self._classes, self._instances))
-        first = [obj for obj in known if obj is not None and identity(obj) in left]
+        known = _alive(self._classes) + _alive(self._instances)
+        first = compress(known, map(left.__contains__, map(identity, known)))
         found = {identity(obj): obj for obj in first}
         return [*found.values(), *(obj for number, obj in left.items() if number not in found)]
 

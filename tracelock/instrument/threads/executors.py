@@ -12,7 +12,8 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tracelock.instrument.contexts import identity
 from tracelock.instrument.wings import Wing
@@ -26,8 +27,18 @@ if TYPE_CHECKING:
 _CHANGED: Final = ("_work_queue", "_idle_semaphore", "_threads", "_broken", "_shutdown")
 _LOCK: Final = "_shutdown_lock"
 _QUEUE: Final[Any] = queue._PySimpleQueue  # type: ignore[attr-defined]
+
+
+class _NameInModule(NamedTuple):
+    """Where a module has one; no name where none has. ``modules``: how many there were."""
+
+    module: str = ""
+    name: str = ""
+    modules: int = 0
+
+
 #: All that were met so far, in any exploration.
-_known: Final[weakref.WeakSet[Any]] = weakref.WeakSet()
+_known: Final[weakref.WeakKeyDictionary[Any, _NameInModule]] = weakref.WeakKeyDictionary()
 
 
 class Executors(Wing):
@@ -64,14 +75,10 @@ def renew(
     those = {identity(one): one for one in _known if not one._shutdown and not one._broken}
     if not those:
         return
-    labels = {
-        identity(value): f"{module}.{name}"
-        for module, names in named() for name, value in list(names.items())
-        if identity(value) in those
-    }  # fmt: skip
+    _find(those, named)
     wing = hub.wing(Executors)
-    for number, one in those.items():
-        held, label = vars(one), labels.get(number, type(one).__qualname__)
+    for one in those.values():
+        held, label = vars(one), _label(one)
         if not held.keys() >= {*_CHANGED, _LOCK}:
             continue  # of another library, or of a version that is not known
         for name in _CHANGED:
@@ -90,4 +97,35 @@ def _meet(instances: Iterable[Sequence[Any]]) -> None:
         kinds = {identity(cls): cls for cls in map(type, some)}
         wanted = {number for number, cls in kinds.items() if issubclass(cls, base)}
         if wanted:
-            _known.update(one for one in some if identity(type(one)) in wanted)
+            for one in some:
+                if identity(type(one)) in wanted:
+                    _known.setdefault(one, _NameInModule())
+
+
+def _find(
+    those: Mapping[int, Any], named: Callable[[], Iterable[tuple[str, Mapping[str, Any]]]]
+) -> None:
+    """See where each of them is. All names of all modules, of which there are very many, are looked
+    at only where one is no longer where it was, or may have got a name."""
+    if all(map(_is_there, those.values())):
+        return
+    count = len(sys.modules)
+    _known.update(dict.fromkeys(those.values(), _NameInModule(modules=count)))
+    for module, names in named():
+        for name, value in list(names.items()):
+            if identity(value) in those:
+                _known[those[identity(value)]] = _NameInModule(module, name, count)
+
+
+def _is_there(one: Any) -> bool:
+    place = _known[one]
+    if not place.name:
+        return place.modules == len(sys.modules)
+    home = sys.modules.get(place.module)
+    # of another type it may run code of its own to be looked into
+    return type(home) is ModuleType and vars(home).get(place.name) is one
+
+
+def _label(one: Any) -> str:
+    place = _known[one]
+    return f"{place.module}.{place.name}" if place.name else type(one).__qualname__
