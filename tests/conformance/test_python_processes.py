@@ -13,7 +13,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from multiprocessing import shared_memory
+from multiprocessing import heap, shared_memory, sharedctypes, synchronize, util
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,7 +22,9 @@ import pytest
 
 from tests.oracles.python_ends import ends_of
 from tracelock.engine.limits import RunLimits
+from tracelock.instrument.live_objects import SHARED, LiveObjects
 from tracelock.instrument.processes.memory import touching
+from tracelock.instrument.processes.sync import _QUEUES
 from tracelock.session import api
 from tracelock.session.explored import Explored
 
@@ -675,3 +677,24 @@ def test_dpor_finds_every_end_of_a_fork(
     assert reduced == everything
     assert len(reduced) == 2, "it is held at the fork, or not"
     assert few < many
+
+
+def test_all_that_is_put_under_control_of_what_processes_share_counts_as_special() -> None:
+    """And what holds memory and ends processes does not: there is much of it, in sets and heaps."""
+    those = (
+        synchronize.SemLock, synchronize.Condition, synchronize.Event, synchronize.Barrier,
+        sharedctypes.SynchronizedBase, *_QUEUES,
+    )  # fmt: skip
+    pending, found = [*those], set()
+    while pending:
+        cls = pending.pop()
+        found.add(cls)
+        pending += cls.__subclasses__()
+    of_python = {cls for cls in found if cls.__module__.startswith("multiprocessing.")}
+    assert of_python >= {*those, sharedctypes.Synchronized, synchronize.BoundedSemaphore}
+    assert all(cls.__module__.startswith(SHARED) for cls in of_python)
+    held = mp.Value("i", 0)
+    live = LiveObjects(
+        objects=[held, held.get_lock(), heap.BufferWrapper(8), util.Finalize(held, int)]
+    )
+    assert [*map(type, live.special)] == [sharedctypes.Synchronized, synchronize.RLock]
