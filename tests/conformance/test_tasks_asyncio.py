@@ -11,6 +11,7 @@ import random
 import select
 import signal
 import threading
+import warnings
 import weakref
 from typing import Any
 
@@ -552,3 +553,40 @@ def test_what_a_loop_logs_is_logged_where_it_happens() -> None:
         logger.removeHandler(handler)
     assert explored.trace is not None
     assert "never retrieved: main/fails ended with ValueError" in explored.trace.verdict.message
+
+
+@pytest.mark.parametrize("on_a_thread", [False, True])
+def test_nothing_is_told_of_coroutines_whose_schedule_was_cut(on_a_thread: bool) -> None:
+    async def gathers(s: State) -> None:
+        await asyncio.gather(*(update(s) for _ in range(6)))
+
+    async def has_some(s: State) -> None:
+        some = [update(s) for _ in range(6)]
+        await asyncio.sleep(0)
+        for one in some:
+            await one
+
+    def on_its_own_loop(s: State) -> None:
+        asyncio.run(gathers(s))
+
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        more: dict[str, Any] = {"schedules": 20, "limits": RunLimits(steps=8)}
+        if on_a_thread:
+            found = tracelock.explore(
+                setup=State, workers=[on_its_own_loop, on_its_own_loop], instrument=[HERE], **more
+            )
+        else:
+            found = explore([gathers, has_some], **more)
+        gc.collect()
+    assert found.verdict == "unfinished" and "the limit of 8 steps" in found.summary
+    assert not [str(one.message) for one in heard]
+
+
+def test_what_the_program_never_awaits_is_told() -> None:
+    async def forgets(s: State) -> None:
+        update(s)  # type: ignore[unused-coroutine]
+        await update(s)
+
+    with pytest.warns(RuntimeWarning, match="coroutine 'update' was never awaited"):
+        explore([forgets], schedules=1)

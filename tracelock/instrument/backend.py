@@ -118,6 +118,7 @@ class PythonBackend:
             self.program.aim.look(self.program.modules())
         self._locals = live.locals
         self._stack.enter_context(finalizers_heard(self.hub))
+        self._stack.callback(self.names.forget)
         self.hub.thread_hook = threading.excepthook
         self._watch()
         self.kept = KeptState(self.program, self.names)

@@ -111,8 +111,7 @@ class ObjectNames:
     def begin(self) -> None:
         """A schedule begins: of the previous one only the variables are kept."""
         self.schedule += 1
-        self.objects = {}
-        self._kept = []
+        self.forget()
         self._counts = {}
         self.whole.clear()
         self._guards.clear()
@@ -121,6 +120,12 @@ class ObjectNames:
         if not self.deferring:
             self.apply_pending()
         self.waiting = len(self._pending)
+
+    def forget(self) -> None:
+        """A schedule is over: what only we have of it dies."""
+        objects, self.objects = self.objects, {}
+        objects.clear()  # what tells that one has died has all of them
+        self._kept = []
 
     @property
     def pending(self) -> bool:

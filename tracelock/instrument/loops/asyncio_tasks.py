@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import re
+import traceback
 from _weakref import ref
 from asyncio import events
 from asyncio.log import logger
@@ -316,10 +317,15 @@ class AsyncioTasks(LoopTasks):
         """End the coroutines that are in the middle of their code."""
         for worker in self.order:
             task = worker.task
+            worker.fresh.clear()  # dies now: the worker does with a collection
             if task is None:
                 continue
             if task.done():
                 task._log_traceback = False
+                if isinstance(task._exception, ScheduleOver):
+                    # its step was cut: the frames may have the task, which has these, and what they
+                    # have is to die now
+                    traceback.clear_frames(task._exception.__traceback__)
                 continue
             task._log_destroy_pending = False
             self.close_coroutine(worker)
