@@ -92,7 +92,7 @@ def test_what_is_wrong_is_noticed(tmp_path: Path) -> None:
         return faults_of(ended, ["run", "--json"], tmp_path, (0, 5))
 
     assert said(Ended(0, b"{}", b"")) == []
-    assert said(Ended(None, b"", b"")) == ["did not end within 10 s"]
+    assert said(Ended(None, b"", b"")) == ["did not end within 40 s"]
     assert said(Ended(4, b"{} {}", b"", [7])) == [
         "status 4", "1 processes live on", "stdout is not one JSON object",
     ]  # fmt: skip
