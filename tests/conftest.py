@@ -650,7 +650,7 @@ EXTENDED: dict[str, dict[str, int]] = {
     },
     "system/test_export_forced.py": {
         "test_a_failing_test_is_made_again_from_its_token_and_has_a_report": 0,
-        "test_a_forced_program_of_real_code_fails_every_time_and_passes_once_mended": 4,
+        "test_a_forced_program_of_real_code_fails_every_time_and_passes_once_mended": 5,
         "test_check_says_what_became_of_an_old_failure_of_real_code": 0,
         "test_it_is_tried_before_it_is_handed_out": 0,
         "test_lines_that_move_are_found_again": 0,
