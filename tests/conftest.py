@@ -560,6 +560,7 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_threads_are_workers": 0,
     },
     "conformance/test_timers_dpor.py": {
+        "test_a_timer_that_is_called_off_could_have_fired_before": 2,
         "test_a_timer_that_wakes_one_task_has_one_order": 12,
         "test_on_trio_too": 12,
         "test_two_scopes_that_are_up_have_few_orders": 12,
