@@ -54,6 +54,15 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_what_is_closed_is_closed_twice_and_used": 0,
         "test_what_is_right_is_verified": 10,
     },
+    "conformance/test_audit_deadlines.py": {
+        "test_a_bug_in_it_is_found_by_its_deadline": 12,
+        "test_its_program_fails_and_its_trace_replays": 0,
+        "test_on_trio_too": 0,
+        "test_the_standard_library_is_right": 0,
+        "test_what_depends_on_the_time_is_not_judged": 0,
+        "test_what_is_right_is_verified": 12,
+        "test_what_may_be_lost_by_contract_is_not_judged": 0,
+    },
     "conformance/test_audit_trio.py": {
         "test_a_bug_in_it_is_found": 3,
         "test_an_anomaly_of_a_cancellation_is_a_program_whose_trace_replays": 0,

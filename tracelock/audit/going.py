@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
@@ -16,6 +17,7 @@ from tracelock.audit.matrix import FAILED, PASSED, SKIPPED, UNFINISHED, VERIFIED
 from tracelock.audit.modelled import ModelOracle
 from tracelock.audit.planning import AuditPlan, Planner
 from tracelock.audit.reading import AuditedClass, MethodCall
+from tracelock.audit.task_judging import TaskJudge
 from tracelock.errors import UsageError
 from tracelock.history.contracts import UNSAFE
 from tracelock.instrument.account.account import listed
@@ -85,6 +87,10 @@ class Going:
     planner: Planner
     plan: AuditPlan = field(default_factory=lambda: AuditPlan([()], [], ()))
     failures: list[tuple[AuditCell, JudgedClient]] = field(default_factory=list)
+    #: Calls with a limit of time, by method.
+    limited: dict[str, list[MethodCall]] = field(default_factory=dict)
+    #: Of clients whose first call has one: what it comes to when its time is up.
+    expired: dict[ClientOf, Any] = field(default_factory=dict)
     _total: int = 0
 
     def pairs(self, until: float) -> None:
@@ -195,6 +201,9 @@ class Going:
         judge = self.kind.judge(self.oracle, client, options.contracts, self.module.numbered)
         if cancelling:
             judge.cancelling = True  # type: ignore[attr-defined]
+        limited = client in self.expired
+        if limited and isinstance(judge, TaskJudge):
+            judge.expired = self.expired[client]
         judge.late = late
         if late:
             bench.begin(client)
@@ -206,7 +215,7 @@ class Going:
             self.oracle.check(judge)
         left = max(0.5, options.until(1.0) - monotonic())
         most = max(CLIENT_SECONDS, options.seconds * _CLIENT)
-        with bench.cancelled(cancelling):
+        with bench.cancelled(cancelling), bench.deadlines() if limited else nullcontext():
             searched = bench.explore(judge, options.schedules, min(most, left))
         unseen = self._reasons(client, searched)
         if late:

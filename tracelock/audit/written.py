@@ -9,6 +9,7 @@ from typing import Final
 from tracelock.audit.going import Going, JudgedClient
 from tracelock.audit.matrix import AuditCell
 from tracelock.audit.program import explored_program
+from tracelock.audit.task_bench import EARLY
 from tracelock.errors import TracelockError
 
 #: So much of the time of an audit may be spent on programs in addition; those of other kinds come
@@ -52,6 +53,7 @@ def _program(
             going.options.interpreter,
             max(_PROGRAM, going.options.seconds * _SHARE),
             going.kind.backend if going.subject.tasks else "",
+            EARLY if going.subject.tasks and entry.client in going.expired else "virtual",
         )
     except TracelockError as error:
         cell.reason = f"there is no program of it: {error}"
