@@ -96,3 +96,18 @@ def test_what_depends_on_the_time_is_not_judged() -> None:
 def test_what_may_be_lost_by_contract_is_not_judged() -> None:
     (cell,) = audited("HandedWrong", contract={"take": LOSES}).columns["deadline"]
     assert cell.verdict == "skipped" and "as its contract says" in cell.reason
+
+
+def test_a_deadlock_that_is_right_is_no_program_of_another_anomaly(tmp_path: Path) -> None:
+    found = audited("Emptied", methods=["get", "put"], workers=3, folder=str(tmp_path))
+    assert {one.kind for one in found.anomalies} == {"raises IndexError"}
+    for cell in found.anomalies:
+        if cell.recorded is None:
+            assert cell.program is None and "wait for ever" in cell.reason
+        else:
+            assert cell.recorded.verdict.kind == "failed"
+
+
+def test_a_method_whose_calls_all_raise_is_told() -> None:
+    found = audited("Emptied", methods=["put", "broken"])
+    assert found.notes == ["broken: every call that was made raises LookupError"]

@@ -212,5 +212,27 @@ class Refilled:
         return round(max(wait, 0))
 
 
+class Emptied:
+    """Who is woken finds nothing where another one has come first."""
+
+    def __init__(self) -> None:
+        self._came = threading.Condition()
+        self._items: list[int] = []
+
+    def put(self, item: int) -> None:
+        with self._came:
+            self._items.append(item)
+            self._came.notify()
+
+    def get(self) -> int:
+        with self._came:
+            if not self._items:
+                self._came.wait()
+            return self._items.pop()
+
+    def broken(self) -> None:
+        raise LookupError
+
+
 NAMES = tuple(name.removesuffix("Right") for name in list(globals()) if name.endswith("Right"))
 THREADS = ("Slots", "Permit", "Leak")

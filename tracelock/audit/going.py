@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from time import monotonic
@@ -111,6 +111,7 @@ class Going:
                 f"each call raises TypeError: give its arguments by --strategy {name}.NAME=EXPR"
             )
         self.calls = {name: self.calls[name] for name in self.audited.methods}
+        self.audited.notes += map(self._never_well, filter(self._fails, self.calls))
         if monotonic() > options.until(_PLANNING):
             self.audited.notes.append(
                 "the time for finding states to begin in was up: with more --seconds there may be "
@@ -132,6 +133,19 @@ class Going:
                     continue
                 wanted.append((cell, self._clients(one, other)))
         self.go_through(wanted, until)
+
+    def _ends(self, name: str) -> Iterator[Any]:
+        """What the calls of a method come to in the states to begin in."""
+        for state in self.plan.states:
+            for one in self.calls[name]:
+                yield self.planner.sequence((*state, one))[-1]
+
+    def _fails(self, name: str) -> bool:
+        return all(end[0] == "raises" for end in self._ends(name))
+
+    def _never_well(self, name: str) -> str:
+        errors = sorted({end[1] for end in self._ends(name)})
+        return f"{name}: every call that was made raises {' or '.join(errors)}"
 
     def unsafe(self, cell: AuditCell, *methods: str) -> bool:
         """Whether nothing is promised of one of these methods, which the cell then says."""

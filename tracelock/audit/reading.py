@@ -267,6 +267,8 @@ def _arguments(
         if _KEYED[name] == 1:
             return [((key,), ()) for key in keys[:_VARIANTS]]
         return [(pair, ()) for pair in list(zip(keys, values, strict=False))[:_VARIANTS]]
+    if name in OPERATORS and name != "__call__":
+        return [((), ())]  # whatever a decorator says that it takes
     try:
         parameters = _parameters(function)
     except ValueError:
