@@ -211,6 +211,9 @@ class Refilled:
             await asyncio.sleep(wait)
         return round(max(wait, 0))
 
+    def refill(self) -> None:
+        self._next = 0.0
+
 
 class Emptied:
     """Who is woken finds nothing where another one has come first."""

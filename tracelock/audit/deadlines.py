@@ -60,8 +60,9 @@ def deadline(going: Going, until: float) -> None:
         if name not in going.calls or not going.calls[name]:
             continue
         timed = _timed(going, name)
-        if not timed:
-            continue
+        clients = list(islice(_clients(going, name, timed), _MOST_CLIENTS))
+        if not clients:
+            continue  # it never waits, or there is no call that could be at work meanwhile
         cell = AuditCell((name, name), about=DEADLINE)
         going.audited.columns.setdefault(DEADLINE, []).append(cell)
         if going.unsafe(cell, name):
@@ -71,9 +72,8 @@ def deadline(going: Going, until: float) -> None:
         elif _depends_on_time(going, timed):
             cell.reason = _DEPENDS
         else:
-            clients = list(islice(_clients(going, name, timed), _MOST_CLIENTS))
             wanted.append((cell, clients))
-    going.go_through([one for one in wanted if one[1]], until)
+    going.go_through(wanted, until)
 
 
 def _timed(going: Going, name: str) -> list[_Timed]:
