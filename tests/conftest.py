@@ -54,6 +54,17 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_what_is_closed_is_closed_twice_and_used": 0,
         "test_what_is_right_is_verified": 10,
     },
+    "conformance/test_audit_deadlines.py": {
+        "test_a_bug_in_it_is_found_by_its_deadline": 12,
+        "test_a_deadlock_that_is_right_is_no_program_of_another_anomaly": 0,
+        "test_a_method_whose_calls_all_raise_is_told": 0,
+        "test_its_program_fails_and_its_trace_replays": 0,
+        "test_on_trio_too": 0,
+        "test_the_standard_library_is_right": 0,
+        "test_what_depends_on_the_time_is_not_judged": 0,
+        "test_what_is_right_is_verified": 12,
+        "test_what_may_be_lost_by_contract_is_not_judged": 0,
+    },
     "conformance/test_audit_trio.py": {
         "test_a_bug_in_it_is_found": 3,
         "test_an_anomaly_of_a_cancellation_is_a_program_whose_trace_replays": 0,
@@ -560,6 +571,7 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_threads_are_workers": 0,
     },
     "conformance/test_timers_dpor.py": {
+        "test_a_timer_that_is_called_off_could_have_fired_before": 2,
         "test_a_timer_that_wakes_one_task_has_one_order": 12,
         "test_on_trio_too": 12,
         "test_two_scopes_that_are_up_have_few_orders": 12,
@@ -650,7 +662,7 @@ EXTENDED: dict[str, dict[str, int]] = {
     },
     "system/test_export_forced.py": {
         "test_a_failing_test_is_made_again_from_its_token_and_has_a_report": 0,
-        "test_a_forced_program_of_real_code_fails_every_time_and_passes_once_mended": 4,
+        "test_a_forced_program_of_real_code_fails_every_time_and_passes_once_mended": 5,
         "test_check_says_what_became_of_an_old_failure_of_real_code": 0,
         "test_it_is_tried_before_it_is_handed_out": 0,
         "test_lines_that_move_are_found_again": 0,

@@ -3,7 +3,11 @@ what trio itself has keeps what it promises."""
 
 from __future__ import annotations
 
+import ast
 import importlib
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +17,9 @@ import trio
 import tracelock
 from tracelock.audit.matrix import Audited
 from tracelock.errors import UsageError
+from tracelock.session.exporting import export
 
+ROOT = Path(__file__).resolve().parents[2]
 HERE = "tests.helpers.audited_trio"
 #: What each bug is called, and in which column it is found; "": beside another call.
 BUGS = {
@@ -70,6 +76,20 @@ def test_an_anomaly_of_a_cancellation_is_a_program_whose_trace_replays(
         cell.recorded, setup=module.setup, workers=module.WORKERS, check=module.check
     )
     assert again.reproduced
+    # and once more where there is no tracelock, in a folder that has nothing else
+    source = export(cell.recorded, "python")
+    for text in (source, Path(cell.program).read_text(encoding="utf-8")):
+        ast.parse(text, feature_version=(3, 9))
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    (empty / "tracelock.py").write_text("raise ImportError('there is none')\n")
+    (empty / "forced.py").write_text(source, encoding="utf-8")
+    path = os.pathsep.join([str(empty), str(tmp_path), str(ROOT)])
+    done = subprocess.run(
+        [sys.executable, "forced.py"], cwd=empty, capture_output=True, text=True, timeout=120,
+        env={**os.environ, "PYTHONPATH": path}, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1 and "of no order of the calls" in done.stdout, done
     shared = trio.run(module.setup)
     trio.run(module.cancel, shared)  # nobody is at work: nothing happens
 

@@ -117,3 +117,62 @@ def test_a_callback_that_is_left_at_the_end_could_have_come_earlier() -> None:
 
     assert run(before_a_callback, check=check).verdict == "verified"
     assert ends == {0, 5}
+
+
+class Handed:
+    """Who waits is handed an item, and has it although its time is up meanwhile."""
+
+    def __init__(self) -> None:
+        self.waiter: asyncio.Future[int] | None = None
+        self.left: list[int] = []
+        self.ends: list[str] = []
+
+    def put(self, item: int) -> None:
+        if self.waiter is None or self.waiter.done():
+            self.left.append(item)
+        else:
+            self.waiter.set_result(item)
+
+    async def get(self) -> int:
+        if self.left:
+            return self.left.pop()
+        self.waiter = asyncio.get_running_loop().create_future()
+        return await self.waiter
+
+
+async def gets_in_time(h: Handed) -> None:
+    try:
+        async with asyncio.timeout(1):
+            h.ends.append(str(await h.get()))
+    except TimeoutError:
+        h.ends.append("late")
+
+
+async def puts(h: Handed) -> None:
+    h.put(7)
+
+
+async def puts_later(h: Handed) -> None:
+    await asyncio.sleep(0.5)
+    h.put(7)
+
+
+@pytest.mark.parametrize("giver", [puts, puts_later])
+def test_a_timer_that_is_called_off_could_have_fired_before(giver: Any) -> None:
+    def ends(strategy: str) -> set[Any]:
+        seen: set[Any] = set()
+
+        def check(h: Handed) -> bool:
+            seen.add((*h.ends, *h.left))
+            return True
+
+        found = tracelock.explore(
+            setup=Handed, workers=[gets_in_time, giver], check=check, strategy=strategy,
+            clock="adversarial", instrument=[HERE], schedules=200, seed=1,
+        )  # fmt: skip
+        assert found.verdict == ("verified" if strategy == "dpor" else "passed")
+        return seen
+
+    # it has the item, its time is up before that, and it is as the item is handed over
+    assert ends("dpor") == {("7",), ("late", 7), ("late",)}
+    assert ends("random") <= {("7",), ("late", 7), ("late",)}

@@ -74,3 +74,50 @@ class MailWrong(MailRight):
         item = await self._receive.receive()
         await trio.lowlevel.checkpoint()  # cancelled here, the message is nobody's
         return item
+
+
+class HandedRight:
+    """A giver hands its item to the task that waits first."""
+
+    def __init__(self) -> None:
+        self._items: list[int] = []
+        self._slots: list[tuple[trio.Event, list[int]]] = []
+
+    def put(self, item: int) -> None:
+        if self._slots:
+            came, slot = self._slots.pop(0)
+            slot.append(item)
+            came.set()
+        else:
+            self._items.append(item)
+
+    async def take(self) -> int:
+        if self._items:
+            return self._items.pop(0)
+        came, slot = trio.Event(), list[int]()
+        self._slots.append((came, slot))
+        try:
+            await came.wait()
+        except trio.Cancelled:
+            if slot:
+                self.put(slot[0])
+            else:
+                self._slots.remove((came, slot))
+            raise
+        return slot[0]
+
+
+class HandedWrong(HandedRight):
+    async def take(self) -> int:
+        if self._items:
+            return self._items.pop(0)
+        came, slot = trio.Event(), list[int]()
+        self._slots.append((came, slot))
+        try:
+            await came.wait()
+        except trio.Cancelled:
+            if not slot:
+                self._slots.remove((came, slot))
+            raise
+        await trio.lowlevel.checkpoint()  # whose time is up here has taken the item
+        return slot[0]

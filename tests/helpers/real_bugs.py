@@ -135,6 +135,42 @@ def check(account):
     assert account.balance >= 0
 """
 
+STOCK = """
+import trio
+
+
+class Stock:
+    def __init__(self):
+        self.left = 1
+        self.sold = []
+
+    async def sell(self, to):
+        if self.left:
+            await trio.lowlevel.checkpoint()
+            self.left -= 1
+            self.sold.append(to)
+
+
+def setup():
+    return Stock()
+
+
+async def shop(stock):
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(stock.sell, "a")
+        nursery.start_soon(stock.sell, "b")
+
+
+async def returned(stock):
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await trio.lowlevel.checkpoint()
+
+
+def check(stock):
+    assert stock.left >= 0
+"""
+
 
 @dataclass(frozen=True)
 class RealBug:
@@ -175,5 +211,11 @@ BUGS = {
         (("            await asyncio.sleep(0)\n            self.balance -= amount",
           "            self.balance -= amount\n            await asyncio.sleep(0)"),),
         backend="asyncio",
+    ),
+    "stock": RealBug(
+        STOCK, ("shop", "returned"),
+        (("            await trio.lowlevel.checkpoint()\n            self.left -= 1",
+          "            self.left -= 1\n            await trio.lowlevel.checkpoint()"),),
+        backend="trio",
     ),
 }  # fmt: skip

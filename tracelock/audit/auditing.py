@@ -10,6 +10,7 @@ from time import monotonic
 from typing import Any, Final
 
 from tracelock.audit.columns import cancelled, closed
+from tracelock.audit.deadlines import deadline, pauses
 from tracelock.audit.going import AuditOptions, Going, Progress
 from tracelock.audit.judging import Contracts, Oracle
 from tracelock.audit.kinds import KINDS, TASKS, THREADS, check_backend
@@ -23,6 +24,7 @@ from tracelock.audit.reading import (
     constructor,
     has_coroutines,
     is_named,
+    with_limits,
 )
 from tracelock.audit.source import imported, module_text
 from tracelock.audit.subjects import modules_of, strategies_of, subject_of, try_init
@@ -38,7 +40,7 @@ SCHEDULES: Final = 2_000
 #: More than this share does not count of what it took to put the process under control.
 _OPENING: Final = 0.05
 #: Until when pairs are explored, then what is asked of each method: shares of the time.
-_PAIRS, _CLOSED, _CANCELLED = 0.6, 0.7, 0.9
+_PAIRS, _CLOSED, _CANCELLED, _DEADLINE = 0.6, 0.68, 0.82, 0.9
 #: Calls of a longer client at most, and of one worker unless told otherwise.
 _CALLS: Final = 2
 
@@ -65,6 +67,8 @@ def audit(
     A class with coroutine functions is called by tasks of asyncio instead, and one thing more is
     asked of each method: whether it may be cancelled at each of its awaits, and the object is then
     as if the call had not been made, or had been made wholly, with nothing lost and nobody hung.
+    Of calls with a limit of time it is asked what comes of it when that is over as another call is
+    at work.
 
     ``init``: the text that makes an object, with the names of the module (``"LRU(2)"``); needed
     where nothing is known of an argument. ``methods``: those to look at (all public ones, and
@@ -117,7 +121,13 @@ def audit(
     if not rows:
         raise UsageError(f"{subject.name} has no method that can be called: {missing}")
     checks = [] if invariant is None else [MethodCall("invariant", f"bool({invariant})")]
+    # a model knows nothing of limits of time
+    limited = {} if model is not None else with_limits(
+        subject, {row: found[row] for row in rows}, texts
+    )  # fmt: skip
     every = [step for listed_ in found.values() for one in listed_ for step in one.steps]
+    every += [*checks, *(one for listed_ in limited.values() for one in listed_)]
+    every += pauses(tasks) if limited else []
     name = f"audited_{hashlib.sha256(subject.name.encode()).hexdigest()[:8]}"
     instrumented = [*dict.fromkeys([*modules_of(subject), *instrument])]
     options = AuditOptions(
@@ -129,13 +139,13 @@ def audit(
         kind.backend, methods=rows, missing=missing,
     )  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="tracelock-audit-") as place:
-        text = module_text(subject, [*every, *checks], ignore)
+        text = module_text(subject, every, ignore)
         with imported(place, name, text) as module:
             for key, value in given.items():
                 setattr(module, key, value)
             width = max(workers, kind.least)
             looked = [name, *instrumented]
-            given_ = (subject.cls, module, [*every, *checks], width, looked, interpreter or "")
+            given_ = (subject.cls, module, every, width, looked, interpreter or "")
             with kind.bench(*given_) as bench:
                 options.begun = max(options.begun, monotonic() - seconds * _OPENING)
                 planner = Planner(bench, options.begun, module.numbered)
@@ -146,12 +156,14 @@ def audit(
                     audited.methods = [one for one in rows if one in found]
                     options.contracts = Contracts(contract, (), by_model.any_order)
                 going = Going(
-                    kind, bench, subject, found, checks, options, audited, module, oracle, planner
-                )
+                    kind, bench, subject, found, checks, options, audited, module, oracle, planner,
+                    limited=limited,
+                )  # fmt: skip
                 going.pairs(_PAIRS)
                 closed(going, _CLOSED)
                 if tasks:
                     cancelled(going, _CANCELLED)
+                deadline(going, _DEADLINE)
                 if calls > 1 or workers > 2:
                     longer(going, calls, workers)
                 audited.schedules = bench.schedules

@@ -60,6 +60,8 @@ class ClientRun:
     late: bool = False
     #: What went wrong beside that: a worker that died.
     died: str = ""
+    #: Time was up for something else than for the call that has a limit.
+    other_timer: bool = False
     #: Time passed in it: some sleep or timeout ended.
     timed: bool = False
     #: Of each event, how many steps of all workers came before it.
@@ -146,7 +148,7 @@ class Bench:
         self.stand_in = ""
         self.run = ClientRun()
         self.schedules = 0
-        self._width = workers
+        self.width = workers
         self._ended: list[Any] = []
         code = self._code(["only", *instrument])
         plan = Plan(
@@ -171,7 +173,7 @@ class Bench:
     # --- the program -------------------------------------------------------------------------
     def _code(self, instrument: list[str]) -> PythonCode:
         # the calls in the end are made by a worker of their own, which may wait for ever
-        workers = [*map(self._worker, range(self._width)), self._last()]
+        workers = [*map(self._worker, range(self.width)), self._last()]
         return PythonCode(workers, self._setup, None, instrument)
 
     def _setup(self) -> Any:
@@ -185,7 +187,7 @@ class Bench:
         self._gates = [_shut() for _ in self._order or ()]
         if self._gates:
             self._gates[0].release()
-        self._ended = [_shut() for _ in range(self._width)]
+        self._ended = [_shut() for _ in range(self.width)]
         return it
 
     def _begin_run(self) -> None:
@@ -260,7 +262,7 @@ class Bench:
         calls = [(n, place) for place, mine in enumerate(numbers) for n in mine]
         if len(run.results) == len(calls):
             spans = [(place, at[True, n], at[False, n]) for n, place in calls]
-            run.overlaps = overlaps_of(past, spans, [self._width])
+            run.overlaps = overlaps_of(past, spans, [self.width])
 
     def in_real_time(self, overlaps: Overlaps, pairs: Sequence[Pair]) -> ClientRun | None:
         """An execution like this one in which of each of these pairs of calls the first one has
@@ -284,7 +286,7 @@ class Bench:
 
     def begin(self, client: ClientOf) -> None:
         """What comes next is of this client: what is known of the last one is not told of it."""
-        width = self._width
+        width = self.width
         if len(client.threads) > width:
             raise UsageError(f"a client of {len(client.threads)} workers on a bench of {width}")
         threads = (*client.threads, *[()] * (width - len(client.threads)))
@@ -317,6 +319,10 @@ class Bench:
         """While this is entered the first worker may be cancelled, or not."""
         if wanted:
             raise UsageError("threads are not cancelled")
+        return nullcontext()
+
+    def deadlines(self) -> AbstractContextManager[None]:
+        """While this is entered the first call of each client has a limit of time."""
         return nullcontext()
 
     def explore(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
@@ -16,6 +17,7 @@ from tracelock.audit.matrix import FAILED, PASSED, SKIPPED, UNFINISHED, VERIFIED
 from tracelock.audit.modelled import ModelOracle
 from tracelock.audit.planning import AuditPlan, Planner
 from tracelock.audit.reading import AuditedClass, MethodCall
+from tracelock.audit.task_judging import TaskJudge
 from tracelock.errors import UsageError
 from tracelock.history.contracts import UNSAFE
 from tracelock.instrument.account.account import listed
@@ -85,6 +87,10 @@ class Going:
     planner: Planner
     plan: AuditPlan = field(default_factory=lambda: AuditPlan([()], [], ()))
     failures: list[tuple[AuditCell, JudgedClient]] = field(default_factory=list)
+    #: Calls with a limit of time, by method.
+    limited: dict[str, list[MethodCall]] = field(default_factory=dict)
+    #: Of clients whose first call has one: what it comes to when its time is up.
+    expired: dict[ClientOf, Any] = field(default_factory=dict)
     _total: int = 0
 
     def pairs(self, until: float) -> None:
@@ -105,6 +111,7 @@ class Going:
                 f"each call raises TypeError: give its arguments by --strategy {name}.NAME=EXPR"
             )
         self.calls = {name: self.calls[name] for name in self.audited.methods}
+        self.audited.notes += map(self._never_well, filter(self._fails, self.calls))
         if monotonic() > options.until(_PLANNING):
             self.audited.notes.append(
                 "the time for finding states to begin in was up: with more --seconds there may be "
@@ -126,6 +133,19 @@ class Going:
                     continue
                 wanted.append((cell, self._clients(one, other)))
         self.go_through(wanted, until)
+
+    def _ends(self, name: str) -> Iterator[Any]:
+        """What the calls of a method come to in the states to begin in."""
+        for state in self.plan.states:
+            for one in self.calls[name]:
+                yield self.planner.sequence((*state, one))[-1]
+
+    def _fails(self, name: str) -> bool:
+        return all(end[0] == "raises" for end in self._ends(name))
+
+    def _never_well(self, name: str) -> str:
+        errors = sorted({end[1] for end in self._ends(name)})
+        return f"{name}: every call that was made raises {' or '.join(errors)}"
 
     def unsafe(self, cell: AuditCell, *methods: str) -> bool:
         """Whether nothing is promised of one of these methods, which the cell then says."""
@@ -195,6 +215,9 @@ class Going:
         judge = self.kind.judge(self.oracle, client, options.contracts, self.module.numbered)
         if cancelling:
             judge.cancelling = True  # type: ignore[attr-defined]
+        limited = client in self.expired
+        if limited and isinstance(judge, TaskJudge):
+            judge.expired = self.expired[client]
         judge.late = late
         if late:
             bench.begin(client)
@@ -206,7 +229,7 @@ class Going:
             self.oracle.check(judge)
         left = max(0.5, options.until(1.0) - monotonic())
         most = max(CLIENT_SECONDS, options.seconds * _CLIENT)
-        with bench.cancelled(cancelling):
+        with bench.cancelled(cancelling), bench.deadlines() if limited else nullcontext():
             searched = bench.explore(judge, options.schedules, min(most, left))
         unseen = self._reasons(client, searched)
         if late:

@@ -99,7 +99,8 @@ class Audited:
     ``model``: what it was judged by, where that is not the class itself; ``methods``: the rows of
     the matrix; ``cells``: each pair of methods once; ``columns``: what else was asked, of each
     method (``closed``: closed twice, or used when it is closed; ``cancelled``: at each of its
-    awaits); ``longer``: clients of more calls that went wrong where all pairs went well;
+    awaits; ``deadline``: with a limit of time that is over);
+    ``longer``: clients of more calls that went wrong where all pairs went well;
     ``every_client``: how far all clients of some number of calls were tried, of threads;
     ``missing``: methods without arguments, with the reason; ``states``: what was called before;
     ``schedules``, ``clients``, ``seconds``: what it took; ``notes``: sentences.

@@ -48,6 +48,7 @@ class Planner:
     def __init__(self, bench: Bench, until: float, numbered: Any) -> None:
         self.bench, self.until, self.numbered = bench, until, numbered
         self._known: dict[Calls, tuple[Any, ...]] = {}
+        self._timed: dict[Calls, bool] = {}
 
     def sequence(self, calls: Calls) -> tuple[Any, ...]:
         """What calls come to one after the other; the last one ``WAITS`` where one never ends."""
@@ -64,6 +65,15 @@ class Planner:
                 found.append(WAITS)
             self._known[calls] = self.numbered(tuple(found))
         return self._known[calls]
+
+    def passes_time(self, state: Calls, call: MethodCall) -> bool:
+        """Whether a call ends in a state, after some time that it has waited."""
+        calls = (*state, call)
+        if calls not in self._timed:
+            self.bench.begin(ClientOf((), (calls,)))
+            run = self.bench.in_order(range(len(calls)))
+            self._timed[calls] = run.timed and len(run.results) == len(calls)
+        return self._timed[calls]
 
     def plan(self, calls: dict[str, list[MethodCall]], waits: bool = False) -> AuditPlan:
         """See ``AuditPlan``. Of ``calls`` those are left that the class takes. ``waits``: the last

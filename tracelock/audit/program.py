@@ -7,8 +7,8 @@ import os
 import pprint
 import re
 import textwrap
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.audit.bench import WORKERS
 from tracelock.audit.clients import ClientOf
@@ -102,9 +102,9 @@ def seen_of(judge: Judge) -> str:
     return f"evened({text}, {[n for n, call in calls if call.method in contracts.any_order]})"
 
 
-def in_order_of(judge: Judge) -> str:
+def in_order_of(wholes: Iterable[Any]) -> str:
     """The text of what may be seen."""
-    return pprint.pformat(sorted({one.whole for one in judge.legal}, key=repr), width=96)
+    return pprint.pformat(sorted(set(wholes), key=repr), width=96)
 
 
 def program_text(
@@ -127,16 +127,17 @@ def program_text(
         f"    seen.append(attempt(lambda it: {one.source}, it))\n" for one in client.after
     )
     body = _BODY.format(
-        in_order=in_order_of(judge), instrument=list(instrument), init=subject.init,
-        before=before, workers="\n".join(workers), names=", ".join(name for _, name in threads),
-        count=len(client.calls), after=after, seen=seen_of(judge),
+        in_order=in_order_of(one.whole for one in judge.legal), instrument=list(instrument),
+        init=subject.init, before=before, workers="\n".join(workers),
+        names=", ".join(name for _, name in threads), count=len(client.calls), after=after,
+        seen=seen_of(judge),
     )  # fmt: skip
     return "\n".join([head_of(subject, client, anomaly, ignore), body])
 
 
 def explored_program(
     folder: str, subject: AuditedClass, text: str, interpreter: str, seconds: float,
-    backend: str = "",
+    backend: str = "", clock: str = "virtual",
 ) -> tuple[Explored | None, str, str]:  # fmt: skip
     """Write the program to a new file of ``folder`` and explore it: what was found (None where it
     does not fail any more), the path of the program, and why there is nothing."""
@@ -150,7 +151,7 @@ def explored_program(
                 setup=module.setup, workers=module.WORKERS, check=module.check,
                 instrument=module.INSTRUMENT, strategy="dpor", schedules=_SCHEDULES,
                 seconds=seconds, isolation="never", interpreter=interpreter or None,
-                backend=backend or None,
+                backend=backend or None, clock=clock,
             )  # fmt: skip
         except (TracelockError, NotImplementedError) as error:
             return None, path, f"the program of it cannot be explored: {error}"

@@ -45,6 +45,10 @@ SHOWN: Final = {
 _KEYED: Final = {"__contains__": 1, "__getitem__": 1, "__setitem__": 2, "__delitem__": 1}
 #: Methods that are no calls of a user.
 _LEFT_OUT: Final = frozenset({"fromkeys", "throw", "send", "mro"})
+#: Seconds that calls with a limit may take.
+LIMIT: Final = 1.0
+#: Parameters that are a limit of time in seconds, by their names.
+_LIMIT: Final = re.compile(r"^(\w+_)?timeout(_s|_sec|_secs|_seconds)?$")
 #: Variants of a call at most.
 _VARIANTS: Final = 2
 
@@ -89,6 +93,8 @@ class AuditedClass:
         """Whether a method is written in C, so that nothing was seen of its inside."""
         name = next((name for name, shown in SHOWN.items() if shown == row), row)
         static = inspect.getattr_static(self.cls, name, None)
+        if static is None:
+            return False  # a call of the audit's own
         static = getattr(static, "fget", None) or static
         function = getattr(static, "__wrapped__", None) or getattr(static, "func", static)
         return not hasattr(function, "__code__")
@@ -125,6 +131,36 @@ def calls_of(
             continue
         found[row] = calls
     return found, missing
+
+
+def with_limits(
+    subject: AuditedClass, calls: Mapping[str, Sequence[MethodCall]],
+    given: Mapping[str, Sequence[str]],
+) -> dict[str, list[MethodCall]]:  # fmt: skip
+    """By method, its calls with a limit of ``LIMIT``: by a parameter of its own, and of coroutine
+    functions by ``results.within``."""
+    found = {}
+    for row, known in calls.items():
+        static = inspect.getattr_static(subject.cls, row, None)
+        if static is None or _is_read(static) or not known or known[0].closing:
+            continue
+        try:
+            names = [one.name for one, _ in _parameters(static) if _LIMIT.match(one.name)]
+        except (TypeError, ValueError):
+            names = []
+        sources = {one.source for one in known}
+        limited = [
+            call for name in names[:1]
+            for call in _calls(subject, row, {**given, f"{row}.{name}": ["1"]})
+            if call.source not in sources
+        ]  # fmt: skip
+        if subject.tasks and _is_coroutine(static):
+            limited += [
+                MethodCall(row, f"within(1, {one.source})", spare=one.spare) for one in known
+            ]
+        if limited:
+            found[row] = limited
+    return found
 
 
 def is_named(row: str, methods: Sequence[str]) -> bool:
@@ -231,6 +267,8 @@ def _arguments(
         if _KEYED[name] == 1:
             return [((key,), ()) for key in keys[:_VARIANTS]]
         return [(pair, ()) for pair in list(zip(keys, values, strict=False))[:_VARIANTS]]
+    if name in OPERATORS and name != "__call__":
+        return [((), ())]  # whatever a decorator says that it takes
     try:
         parameters = _parameters(function)
     except ValueError:

@@ -10,6 +10,7 @@ import collections.abc as containers
 import enum
 import inspect
 import re
+import time
 import types
 from typing import Any
 
@@ -110,6 +111,36 @@ async def awaited(call: Any, own: Any) -> Any:
         if type(error).__module__.partition(".")[0] == "tracelock":
             raise
         return ("raises", type(error).__name__)
+
+
+async def within(seconds: float, awaitable: Any) -> Any:
+    """What an awaitable gives. It is cancelled when its time is up, which raises."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:  # trio runs it
+        import trio
+
+        with trio.fail_after(seconds):
+            return await awaitable
+    async with asyncio.timeout(seconds):
+        return await awaitable
+
+
+async def rest(seconds: float) -> None:
+    """Let time pass for other tasks."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        import trio
+
+        await trio.sleep(seconds)
+    else:
+        await asyncio.sleep(seconds)
+
+
+def pause(seconds: float) -> None:
+    """Let time pass for other threads."""
+    time.sleep(seconds)
 
 
 async def _gone_through(iterator: Any, own: Any) -> Any:

@@ -18,7 +18,7 @@ from tracelock.audit.reading import AuditedClass, MethodCall
 from tracelock.errors import UsageError
 
 #: Names that the texts have besides those of the module of the class.
-_OWN = {"it", "give_seven", "items_of", "THING", "OTHER"}
+_OWN = {"it", "give_seven", "items_of", "THING", "OTHER", "within", "rest", "pause"}
 
 
 def imports_for(subject: AuditedClass, texts: Iterable[str]) -> list[str]:

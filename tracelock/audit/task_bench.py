@@ -10,17 +10,20 @@ import asyncio
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Final
 
 from tracelock.audit.bench import WORKERS, Bench, ClientRun, Judgement, named
 from tracelock.audit.clients import ClientOf
-from tracelock.audit.reading import MethodCall
+from tracelock.audit.reading import LIMIT, MethodCall
 from tracelock.audit.results import CANCELLED, WAITS
 from tracelock.instrument.hub import Phase
 from tracelock.instrument.loops.own_order import OwnOrder
 from tracelock.schedulers.base import WORKER, Choice, Scheduler
 from tracelock.session.code import PythonCode
 
+#: The clock with which timers may fire at any time.
+EARLY: Final = "adversarial"
 #: The place of a task, of those that are no workers of the client.
 _BACKGROUND: Final = -1
 
@@ -45,9 +48,20 @@ class TaskBench(Bench):
         finally:
             self.host.program.aim.budget = 0
 
+    @contextmanager
+    def deadlines(self) -> Iterator[None]:
+        # timers fire when the search says so: between any two steps the time may be up
+        host, runner, settings = self.host, self.host.runner, self.host.settings
+        host.runner = runner.with_clock(EARLY)
+        host.settings = replace(settings, clock=EARLY)
+        try:
+            yield
+        finally:
+            host.runner, host.settings = runner, settings
+
     # --- the program -------------------------------------------------------------------------
     def _code(self, instrument: list[str]) -> PythonCode:
-        workers = [*map(self._worker, range(self._width))]
+        workers = [*map(self._worker, range(self.width))]
         return PythonCode(
             workers, self._setup, self._afterwards, instrument, cancellations=1, cancellable=[0]
         )
@@ -155,7 +169,7 @@ class TaskBench(Bench):
             next(place for place, mine in enumerate(self._client.numbers) if number in mine)
             for number in self._order or ()
         ]
-        return _InTurn(list(dict.fromkeys(calls)), self._width)
+        return _InTurn(list(dict.fromkeys(calls)), self.width)
 
     def in_orders(self, order: Sequence[int], open: bool = False) -> list[ClientRun]:
         """What was made for another client already is not made again: of two calls beside each
@@ -175,6 +189,9 @@ class TaskBench(Bench):
     def look(self, controller: Any, judge: Judgement) -> bool:
         if not self.run.after:
             self.run.timed = controller.now > 0
+        timers = {gate.timers for gate in controller.loops.values()}
+        fired = [event[5] for event in controller.log if event[0] in timers]
+        self.run.other_timer = any(now != LIMIT for now in fired)
         return super().look(controller, judge)
 
 

@@ -27,12 +27,16 @@ Order = tuple[int, ...]
 _TAKES: Final = re.compile(
     r"^(try_?)?(acquire|pop|take|recv|receive|dequeue|checkout|borrow|lease|claim|reserve)(_\w+)?$"
 )
+_BARE: Final = re.compile(r"\((\w*timeout\w*=1)?\)$")
 _TAKES_BARE: Final = frozenset({"get", "lock", "next", "anext", "async with", "with"})
 
 
 def takes(call: MethodCall) -> bool:
     """Whether a call takes something for its caller, by what it is called."""
-    bare = call.source.endswith("()") and call.method in _TAKES_BARE
+    source = call.source
+    if source.startswith("within("):
+        source = source.removesuffix(")")
+    bare = _BARE.search(source) and call.method in _TAKES_BARE
     return not _leaves(call) and bool(bare or _TAKES.match(call.method))
 
 
@@ -47,10 +51,14 @@ class TaskJudge(Judge):
     ``cancelled``: how many those were, ``ignored``: calls that went on all the same;
     ``meeting``: schedules that the contract ``rendezvous`` leaves unjudged;
     ``not_compared``: those in which time passed while a call waited that was cancelled;
+    ``expired``: what the first call comes to when its time is up, None where it has no limit;
+    ``other_timers``: schedules in which time was up for something else;
     ``lost``: what would be seen where a cancelled call has kept what it must not keep."""
 
     cancelling: bool = False
     cancelled: int = 0
+    expired: Any = None
+    other_timers: int = 0
     ignored: set[str] = field(default_factory=set)
     not_compared: int = 0
     meeting: int = 0
@@ -92,7 +100,7 @@ class TaskJudge(Judge):
         they are all, or the last of them waits, or it is cancelled, or the next one is."""
         first = [number for number in self.client.numbers[0] if number in order]
         cancelled: list[int | None] = [None]
-        if self.cancelling:
+        if self.cancelling or self.expired is not None:
             cancelled += first[-1:]
             if not (first and first[-1] in run.waiting):
                 cancelled += self.client.numbers[0][len(first) : len(first) + 1]
@@ -100,7 +108,11 @@ class TaskJudge(Judge):
             waiting = [number for number in run.waiting if number != one]
             if not self._stops(order, waiting, one):
                 continue
-            done = frozenset(run.results)
+            # who has waited until its time was up has done nothing
+            done = frozenset(
+                number for number, result in run.results.items()
+                if number or self.expired is None or result != self.expired
+            )  # fmt: skip
             if waiting and not self._wait(done, waiting):
                 continue
             after: list[Any] | None = run.after
@@ -120,6 +132,8 @@ class TaskJudge(Judge):
         if contracts.of(call.method) == LOSES or call.method in contracts.take_nothing:
             return False
         happened = legal.cancelled in legal.effects
+        if self._own_limit:
+            return happened  # it says itself that it has not
         return takes(call) if happened else _leaves(call)
 
     def _stops(self, order: Order, waiting: Sequence[int], cancelled: int | None) -> bool:
@@ -150,6 +164,15 @@ class TaskJudge(Judge):
                     return run.after
         return None
 
+    def shown_legal(self) -> list[tuple[Any, ...]]:
+        """What may be seen; where a call may run out of time it is what that comes to."""
+        if self.expired is None:
+            return [one.whole for one in self.legal]
+        return [
+            (self.expired, *one.whole[1:]) if one.cancelled == 0 else one.whole
+            for one in self.legal
+        ]
+
     # --- what is seen of a schedule ----------------------------------------------------------
     def results(self, run: ClientRun) -> tuple[Any, ...]:
         return self.numbered(self._shown(run))
@@ -175,6 +198,17 @@ class TaskJudge(Judge):
     def __call__(self, run: ClientRun) -> bool:
         if run.died:
             return self._found(run, Anomaly("worker dies", run.died.splitlines()[0][:200]))
+        if self.expired is not None:
+            expires = run.results.get(0) == self.expired
+            # what goes wrong beside it is told elsewhere: of two calls in their own cell
+            if not (expires or (run.timed and len(self.client.threads) == 2)):
+                return False
+            if run.other_timer:
+                self.other_timers += 1
+                return False
+            if expires:
+                run.cancelled, run.results[0] = 0, CANCELLED
+                self.cancelled += 1
         if self.cancelling:
             if run.cancelled is None and run.ignored is None:
                 return False
@@ -202,6 +236,11 @@ class TaskJudge(Judge):
                 "time passed while a call waited that was then cancelled: what depends on the time "
                 "was not compared there"
             )
+        if self.other_timers:
+            found.append(
+                "the class has timers of its own: what comes of a deadline was not judged where "
+                "one of those had fired"
+            )
         return found + [f"{one} goes on when it is cancelled" for one in sorted(self.ignored)]
 
     def settle(self) -> None:
@@ -212,7 +251,8 @@ class TaskJudge(Judge):
         words = [self.contracts.of(one.method) for one in calls]
         legal = [one for one in self.legal if one.cancelled == cancelled]
         results = self.results(run)
-        lead = "" if cancelled is None else f"after {calls[cancelled]} was cancelled, "
+        how = "was cancelled" if self.expired is None else "has run out of time"
+        lead = "" if cancelled is None else f"after {calls[cancelled]} {how}, "
         if run.ignored is not None:
             lead = f"{calls[run.ignored]} being cancelled, "
         others = [NOT_MADE if n == cancelled else one for n, one in enumerate(results)]
@@ -231,7 +271,8 @@ class TaskJudge(Judge):
             loss = [one for one in self.lost if one.cancelled == cancelled and one.whole == whole]
             if loss:
                 return self._loss(lead, whole, legal)
-        if cancelled is not None and run.timed and not any(one.whole == whole for one in fitting):
+        timed = run.timed and self.expired is None
+        if cancelled is not None and timed and not any(one.whole == whole for one in fitting):
             self.not_compared += not run.waiting
             if not run.waiting:
                 return None  # without the call less time would have passed
@@ -257,19 +298,29 @@ class TaskJudge(Judge):
             return None
         return self._half(self._state(whole, timely), lead)
 
+    @property
+    def _own_limit(self) -> bool:
+        """Whether the first call ends by itself when its time is up."""
+        return self.expired is not None and not self.client.calls[0].source.startswith("within(")
+
     def _loss(self, lead: str, whole: tuple[Any, ...], legal: list[LegalOrder]) -> Anomaly:
         """What shows that a cancelled call has kept what nobody has got from it."""
         calls = [*self.client.calls, *self.client.after]
+        kind, without = "lost in cancel", "nothing were lost"
+        if self.expired is not None:
+            kind = "lost in timeout"
+            if not takes(calls[0]):
+                kind, without = "done in timeout", "it had not been done"
         for place, call in enumerate(calls):
             got = whole[place] if place < len(whole) else WAITS
             wanted = {one.whole[place] if place < len(one.whole) else WAITS for one in legal}
             if wanted and got not in wanted:
                 should = " or ".join(sorted(map(shown_as, wanted)))
                 return Anomaly(
-                    "lost in cancel",
-                    f"{lead}{call} {shown_as(got)}; if nothing were lost it {should}",
+                    kind,
+                    f"{lead}{call} {shown_as(got)}; if {without} it {should}",
                 )
-        return Anomaly("lost in cancel", f"{lead}what it took is nobody's")
+        return Anomaly(kind, f"{lead}what it took is nobody's")
 
     @staticmethod
     def _half(anomaly: Anomaly, lead: str) -> Anomaly:

@@ -10,7 +10,9 @@ from tracelock.audit.judging import Judge
 from tracelock.audit.program import ENDING, head_of, in_order_of, seen_of
 from tracelock.audit.reading import AuditedClass
 from tracelock.audit.results import WAITS
+from tracelock.audit.task_bench import EARLY
 from tracelock.audit.task_judging import TaskJudge
+from tracelock.errors import UsageError
 
 _HEAD: Final = '''
 #: What the calls come to in each order, one after the other, then what is asked afterwards.
@@ -161,6 +163,7 @@ def task_program_text(
     """The text of the program. Raises UsageError for names that are not known."""
     body, cancel, watch, in_time = parts
     assert isinstance(judge, TaskJudge) and judge.anomaly is not None and judge.run is not None
+    early = judge.expired is not None
     client, count = judge.client, len(judge.client.calls)
     wholes = [judge.whole(judge.run), *(one.whole for one in judge.legal)]
     names = [name for numbers, name in zip(client.numbers, WORKERS, strict=False) if numbers]
@@ -174,6 +177,8 @@ def task_program_text(
         )
     before = "".join(f"    await awaited(lambda it: {one.source}, it)\n" for one in client.before)
     waits = any(WAITS in one[:count] for one in wholes)
+    if early and waits:
+        raise UsageError("one that ends the calls that wait would have a limit of time, too")
     lead = "        " if waits else "    "
     after = "    if WAITS not in seen:\n" if waits and client.after else ""
     bounded = False
@@ -185,9 +190,11 @@ def task_program_text(
     names += ["cancel"] * judge.cancelling + ["watch"] * waits
     more = cancel * judge.cancelling + watch * waits + (in_time + "\n") * bounded
     body = body.format(
-        in_order=in_order_of(judge), instrument=list(instrument), init=subject.init,
+        in_order=in_order_of(judge.shown_legal()), instrument=list(instrument), init=subject.init,
         before=before, workers="\n".join(workers), names=", ".join(names), count=count,
         after=after, seen=seen_of(judge), long=_LONGER if judge.timed else _LONG,
         more=more.removeprefix("\n"),
     )  # fmt: skip
+    if early:
+        body = body.replace('strategy="dpor"', f'strategy="dpor", clock="{EARLY}"')
     return "\n".join([head_of(subject, client, judge.anomaly, ignore), body])

@@ -9,6 +9,7 @@ from typing import Final
 from tracelock.audit.going import Going, JudgedClient
 from tracelock.audit.matrix import AuditCell
 from tracelock.audit.program import explored_program
+from tracelock.audit.task_bench import EARLY
 from tracelock.errors import TracelockError
 
 #: So much of the time of an audit may be spent on programs in addition; those of other kinds come
@@ -17,6 +18,11 @@ _AFTERWARDS: Final = 1.0
 #: Seconds for the program of an anomaly, and the share of the time where that is more.
 _PROGRAM: Final = 5.0
 _SHARE: Final = 1 / 6
+#: Why there is no program of threads.
+_WAITS: Final = (
+    "there is no program of it: calls of it wait for ever in some schedules, rightly, which it "
+    "would tell as a deadlock"
+)
 
 
 def programs(going: Going, instrument: Sequence[str]) -> None:
@@ -52,9 +58,16 @@ def _program(
             going.options.interpreter,
             max(_PROGRAM, going.options.seconds * _SHARE),
             going.kind.backend if going.subject.tasks else "",
+            EARLY if going.subject.tasks and entry.client in going.expired else "virtual",
         )
     except TracelockError as error:
         cell.reason = f"there is no program of it: {error}"
         return
-    if explored is not None:
-        cell.recorded = explored.trace
+    anomaly = entry.judge.anomaly
+    if explored is None or anomaly is None or explored.trace is None:
+        return
+    if explored.trace.verdict.kind == "deadlock" and anomaly.kind != "never ends":
+        # threads that wait cannot be ended: the client has an order in which some do
+        cell.program, cell.reason = None, _WAITS
+        return
+    cell.recorded = explored.trace

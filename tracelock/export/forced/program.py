@@ -14,8 +14,15 @@ from tracelock.export.naming import plain_name
 from tracelock.export.writing import Lines, docstring, quoted
 from tracelock.trace import Trace
 
-#: The modules whose source a program carries, in their order.
+#: The modules whose source a program carries, in their order, and those of trio besides.
 _CARRIED: Final = ("gate", "tasks", "running")
+_OF_TRIO: Final = ("trio_tasks",)
+#: By backend: the gate, what runs behind it, and its method.
+_KINDS: Final = {
+    "threading": ("LineGate", "ForcedRun", "threads"),
+    "asyncio": ("TaskGate", "ForcedRun", "tasks"),
+    "trio": ("TrioGate", "TrioRun", "tasks"),
+}
 #: Seconds without a step after which a program counts as deadlocked: where that is what it is to
 #: show, and where it is not.
 _DEADLOCK, _OTHERWISE = 3.0, 30.0
@@ -43,7 +50,7 @@ def forced_program(
     name = " ".join(str(trace.scenario.get("name", "python")).split()) or "python"
     lines = Lines()
     lines.put(*_about(trace, name, origin))
-    imports, carried = _carried()
+    imports, carried = _carried(trace.backend)
     lines.put("", *imports, "")
     bound = _DEADLOCK if trace.verdict.kind == "deadlock" else _OTHERWISE
     lines.put(
@@ -90,12 +97,12 @@ def _rows(lines: Lines, schedule: ForcedSchedule) -> None:
 
 
 def _main(lines: Lines, trace: Trace, subject: ForcedSubject) -> None:
-    gate = "TaskGate" if trace.backend == "asyncio" else "LineGate"
+    gate, run, how = _KINDS[trace.backend]
     with lines.block("def main():"):
         lines.put("sys.path.insert(0, os.getcwd())")
         lines.put(f"gate = {gate}(SCHEDULE, STARTED, ENDING, PATIENCE)")
         expected = "".join(f"named({quoted(_error(one))}), " for one in subject.expected)
-        lines.put(f"run = ForcedRun(gate, DEADLOCK, ({expected.rstrip()}))")
+        lines.put(f"run = {run}(gate, DEADLOCK, ({expected.rstrip()}))")
         if subject.node:
             lines.put(f"run.test({quoted(subject.node)}, {quoted(trace.workers[0])})")
             return
@@ -107,7 +114,6 @@ def _main(lines: Lines, trace: Trace, subject: ForcedSubject) -> None:
             for worker, (function, given) in subject.workers.items():
                 lines.put(f"{quoted(worker)}: (named({quoted(function)}), {given!r}),")
         lines.put("}")
-        how = "tasks" if trace.backend == "asyncio" else "threads"
         lines.put(f"run.{how}({setup}, workers, {check})")
 
 
@@ -133,11 +139,11 @@ def _test(lines: Lines, name: str) -> None:
             lines.put('warnings.warn("\\n".join(notes), stacklevel=1)')
 
 
-def _carried() -> tuple[list[str], list[str]]:
+def _carried(backend: str) -> tuple[list[str], list[str]]:
     """The imports and the source of the modules that a program carries."""
     imports = {"import subprocess", "import warnings"}
     text: list[str] = []
-    for module in _CARRIED:
+    for module in (*_CARRIED, *(_OF_TRIO if backend == "trio" else ())):
         source = files("tracelock.export.forced").joinpath(f"{module}.py").read_text("utf-8")
         tree = ast.parse(source)
         rows = source.splitlines()

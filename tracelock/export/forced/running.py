@@ -162,6 +162,10 @@ class ForcedRun:
         for end in await asyncio.gather(*tasks, return_exceptions=True):
             if isinstance(end, BaseException) and not isinstance(end, asyncio.CancelledError):
                 self.caught(end)
+        await self.ask(check, state)
+
+    async def ask(self, check: Callable[..., Any] | None, state: tuple[Any, ...]) -> None:
+        """Look at the state in the end, and end the program."""
         self.over.set()
         if check is not None and not self.errors:
             self.expected = ()
@@ -191,11 +195,7 @@ class ForcedRun:
                 if inspect.iscoroutinefunction(function) and isinstance(gate, TaskGate):
                     names = item._fixtureinfo.argnames
                     given = {name: item.funcargs[name] for name in names}
-
-                    def runtest() -> None:
-                        asyncio.run(alone(function(**given)))
-
-                    item.runtest = runtest
+                    item.runtest = lambda: gate.run_alone(worker, function(**given))
                     try:
                         return (yield)
                     finally:
@@ -206,11 +206,6 @@ class ForcedRun:
                 finally:
                     gate.end(worker)
                     run.over.set()
-
-        async def alone(coro: Any) -> None:
-            assert isinstance(gate, TaskGate)
-            gate.patch_loop(asyncio.get_running_loop())
-            await gate.task(worker, coro)
 
         options = ["-q", "--no-header", "-p", "no:tracelock", "-p", "no:cacheprovider"]
         status = pytest.main([*options, "-o", "addopts=", "--", node], plugins=[ForcedTest()])

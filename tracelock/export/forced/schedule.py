@@ -14,7 +14,7 @@ from tracelock.trace import Event, Trace
 Row = tuple[str, str, str, str, str, int]
 
 #: Backends whose workers can be kept at a source line, or at an await, from within their process.
-FORCEABLE: Final = ("threading", "asyncio")
+FORCEABLE: Final = ("threading", "asyncio", "trio")
 #: Workers of traces that stand for no thread or task.
 _NOBODY: Final = frozenset({"setup", "outside", "invariants", "loop:callbacks", "loop:timers"})
 _CALLBACKS: Final = "loop:callbacks"
@@ -70,7 +70,7 @@ def _check(trace: Trace) -> None:
     if trace.backend not in FORCEABLE:
         raise UsageError(
             f"a trace of real code on {trace.backend} cannot be forced at source lines: only "
-            f"{' and '.join(FORCEABLE)} can (tracelock replay runs it again)"
+            f"{', '.join(FORCEABLE)} can (tracelock replay runs it again)"
         )
     if trace.verdict.kind not in ("failed", "deadlock"):
         raise UsageError(f"the trace ended {trace.verdict.kind}: there is no failure to force")

@@ -46,6 +46,19 @@ class TaskGate(LineGate):
     async def gated(self, worker: str, coro: Coroutine[Any, Any, Any]) -> Any:
         return await self.stepped(worker, coro)
 
+    def run_alone(self, worker: str, coro: Coroutine[Any, Any, Any]) -> None:
+        """Run one worker in a loop of its own."""
+
+        async def alone() -> None:
+            self.patch_loop(asyncio.get_running_loop())
+            await self.task(worker, coro)
+
+        asyncio.run(alone())
+
+    def pause(self) -> Generator[Any, Any, None]:
+        """Wait for the next round of the loop."""
+        yield
+
     @types.coroutine
     def stepped(self, worker: str, coro: Coroutine[Any, Any, Any]) -> Generator[Any, Any, Any]:
         value: Any = None
@@ -56,7 +69,7 @@ class TaskGate(LineGate):
                 while not self.may_step(worker, rounds):
                     rounds += 1
                     try:
-                        yield
+                        yield from self.pause()
                     except GeneratorExit:
                         coro.close()
                         raise

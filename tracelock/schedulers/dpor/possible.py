@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from tracelock.objects import Model, make_models
@@ -168,6 +168,17 @@ class Possible:
         if kind == JOIN:
             return NO
         return YES if self._open(at, worker, op, WAKE if parked else kind) else NO
+
+    def early(self) -> Iterator[tuple[int, int]]:
+        """Where timers fire at any time, the transitions before which one of a loop could have, and
+        its worker: what calls it off leaves no transition of it that this would race with."""
+        loops = {} if self.virtual else self.run.loops or {}
+        timers = {gate.timers for gate in loops.values()}
+        for e, row in enumerate(self.rows if timers else ()):
+            chosen, _, _, _, options, _ = row[EVENTS][0]
+            for worker in timers.intersection(options or ()):
+                if worker != chosen:
+                    yield e, worker
 
     def due(self, timer: int) -> Sequence[int]:
         """The workers whose timer could have fired where that of transition ``timer`` did."""

@@ -257,6 +257,8 @@ class DporScheduler(Scheduler):
             for worker in history.due(depth):
                 if worker != history.steps[depth][0]:
                     self._reverse(depth, (worker, (), -1, -1))
+        for depth, worker in history.early():
+            self._reverse(depth, (worker, (), -1, -1))
         for depth in self._data:
             if depth not in self._planned_values:
                 self._other_options(depth, history.steps[depth])
