@@ -33,41 +33,44 @@ class LibraryState:
 
     def __init__(self, looked: Callable[[str, str], bool]) -> None:
         self._looked = looked
-        self._known: set[str] = set()  # variables that were asked about
-        self._wanted: set[int] = set()
+        #: Variables that were asked about -> what is told of them, None for those of the program.
+        self._known: dict[str, str | None] = {}
+        self._wanted: dict[int, str] = {}
 
     def changed(self, names: Any) -> Iterator[tuple[str, str]]:
         """What workers have changed in this schedule, as the account tells it."""
         self._wanted.clear()
+        written: list[str] = []
         depth = 0
         for address, known in [*names.objects.items()]:
             for variable in known.parts.values():
-                written = variable.shared or (variable.stamp == names.schedule and variable.writers)
-                if written and variable.name not in self._known:
-                    self._known.add(variable.name)
-                    self._wanted.add(address)
-                    if not _from_setup(known.label):
-                        depth = _DEPTH
-        if not self._wanted:
-            return
-        for name, module in list(sys.modules.items()):
+                if variable.shared or (variable.stamp == names.schedule and variable.writers):
+                    written.append(variable.name)
+                    if variable.name not in self._known:
+                        self._known[variable.name] = None
+                        self._wanted[address] = variable.name
+                        depth = depth if _from_setup(known.label) else _DEPTH
+        for name, module in list(sys.modules.items()) if self._wanted else ():
             if is_standard(name) and root_of(name) not in _CONTROLLED:
                 held = namespace(module)
                 file = held.get("__file__")
                 if type(file) is not str or not self._looked(name, file):
-                    yield from self._among(held, name, name, depth)
+                    self._among(held, name, name, depth)
+        for variable_name in written:
+            told = self._known[variable_name]
+            if told is not None:
+                yield told, _WHY
 
-    def _among(
-        self, names: Mapping[str, Any], label: str, module: str, depth: int
-    ) -> Iterator[tuple[str, str]]:
-        """Of what has these names in a module, a class or an object."""
+    def _among(self, names: Mapping[str, Any], label: str, module: str, depth: int) -> None:
+        """Look for them among what has these names in a module, a class or an object."""
         wanted = self._wanted
         for name, value in list(names.items()):
             cls: Any = type(value)
             if cls in _ATOMS:
                 continue
             if identity(value) in wanted:
-                yield f"{label}.{name}", _WHY
+                variable = wanted[identity(value)]
+                self._known[variable] = self._known[variable] or f"{label}.{name}"
             elif depth and not issubclass(cls, CONTAINERS) and not issubclass(cls, ModuleType):
                 if issubclass(cls, type):
                     of = module_of(value)
@@ -76,7 +79,7 @@ class LibraryState:
                     of = module if is_standard(module_of(cls)) else ""
                     below = namespace(value)
                 if of == module:
-                    yield from self._among(below, f"{label}.{name}", module, depth - 1)
+                    self._among(below, f"{label}.{name}", module, depth - 1)
 
 
 def _from_setup(label: str) -> bool:
