@@ -39,8 +39,8 @@ def sets_up(type_: type, name: str) -> bool:
     if name not in _SETTING_UP or access_of(type_, name) is not None:
         return False
     holder = holder_of(type_, name)
-    if holder is None or holder is object or issubclass(type_, type):
-        return False
+    if holder is None or holder is object or issubclass(type_, type | super):
+        return False  # ``super().__init__()`` is of a constructor
     return type(class_names(holder)[name]) in (MethodDescriptorType, WrapperDescriptorType)
 
 

@@ -1,4 +1,5 @@
-"""Executors of threads that exist before control begins, as those of a module.
+"""Executors of threads that exist before control begins, as those of a module; and those that a
+module makes which a worker is the first to import.
 
 Their own queue is written in C and their threads wait on it outside of control. While control lasts
 they have a queue that is under control, and each schedule finds them as new: without threads, and
@@ -12,10 +13,12 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from tracelock.instrument.contexts import identity
+from tracelock.instrument.account.looks import namespace
+from tracelock.instrument.contexts import class_names, identity
 from tracelock.instrument.wings import Wing
 
 if TYPE_CHECKING:
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 #: Attributes that a schedule may change.
 _CHANGED: Final = ("_work_queue", "_idle_semaphore", "_threads", "_broken", "_shutdown")
 _LOCK: Final = "_shutdown_lock"
+_QUEUE_IN_C: Final = queue.SimpleQueue
 _QUEUE: Final[Any] = queue._PySimpleQueue  # type: ignore[attr-defined]
 
 
@@ -86,6 +90,27 @@ def renew(
         changes.set(held, _LOCK, hub.stand_in(held[_LOCK], f"{label}.{_LOCK}"))
         wing.labels.append((held, label))
     wing.begin()
+
+
+def imported(changes: Changes, hub: Hub, modules: Iterable[str]) -> None:
+    """Workers have imported these modules: what they and their classes hold is new from the next
+    schedule on, and when control is over."""
+    kind: Any = getattr(sys.modules.get("concurrent.futures.thread"), "ThreadPoolExecutor", None)
+    for module in modules if kind is not None else ():
+        held = namespace(sys.modules.get(module))
+        for name, value in list(held.items()):
+            inside = class_names(value) if issubclass(type(value), type) else {}
+            mine = inside.get("__module__") == module
+            for label, one in ((name, value), *(inside.items() if mine else ())):
+                if issubclass(type(one), kind) and vars(one).keys() >= {*_CHANGED, _LOCK}:
+                    hub.wing(Executors).labels.append((vars(one), f"{module}.{label}"))
+                    changes.then(partial(_make_new, vars(one)))
+
+
+def _make_new(held: dict[str, Any]) -> None:
+    """Control is over: what was made under control is of no use now."""
+    held.update(_work_queue=_QUEUE_IN_C(), _idle_semaphore=threading.Semaphore(0), _threads=set())
+    held.update({"_broken": False, "_shutdown": False, _LOCK: threading.Lock()})
 
 
 def _meet(instances: Iterable[Sequence[Any]]) -> None:
