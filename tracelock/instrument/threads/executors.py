@@ -96,15 +96,19 @@ def imported(changes: Changes, hub: Hub, modules: Iterable[str]) -> None:
     """Workers have imported these modules: what they and their classes hold is new from the next
     schedule on, and when control is over."""
     kind: Any = getattr(sys.modules.get("concurrent.futures.thread"), "ThreadPoolExecutor", None)
+    wing = hub.wing(Executors)
+    there = {identity(held) for held, _ in wing.labels} | {identity(vars(one)) for one in _known}
     for module in modules if kind is not None else ():
         held = namespace(sys.modules.get(module))
         for name, value in list(held.items()):
             inside = class_names(value) if issubclass(type(value), type) else {}
             mine = inside.get("__module__") == module
             for label, one in ((name, value), *(inside.items() if mine else ())):
-                if issubclass(type(one), kind) and vars(one).keys() >= {*_CHANGED, _LOCK}:
-                    hub.wing(Executors).labels.append((vars(one), f"{module}.{label}"))
-                    changes.then(partial(_make_new, vars(one)))
+                own = vars(one) if issubclass(type(one), kind) else {}
+                if own.keys() >= {*_CHANGED, _LOCK} and identity(own) not in there:
+                    there.add(identity(own))
+                    wing.labels.append((own, f"{module}.{label}"))
+                    changes.then(partial(_make_new, own))
 
 
 def _make_new(held: dict[str, Any]) -> None:
