@@ -17,8 +17,7 @@ from functools import partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from tracelock.instrument.account.looks import namespace
-from tracelock.instrument.contexts import class_names, identity
+from tracelock.instrument.contexts import class_names, identity, module_names
 from tracelock.instrument.wings import Wing
 
 if TYPE_CHECKING:
@@ -99,7 +98,8 @@ def imported(changes: Changes, hub: Hub, modules: Iterable[str]) -> None:
     wing = hub.wing(Executors)
     there = {identity(held) for held, _ in wing.labels} | {identity(vars(one)) for one in _known}
     for module in modules if kind is not None else ():
-        held = namespace(sys.modules.get(module))
+        there_now = sys.modules.get(module)
+        held = module_names(there_now) if issubclass(type(there_now), ModuleType) else {}
         for name, value in list(held.items()):
             inside = class_names(value) if issubclass(type(value), type) else {}
             mine = inside.get("__module__") == module
