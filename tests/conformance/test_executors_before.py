@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -95,3 +98,27 @@ def test_each_schedule_finds_them_as_new() -> None:
     )  # fmt: skip
     assert found.verdict == "verified", (found.summary, found.ways)
     assert Cache.made.submit(int, "7").result(20) == 7
+
+
+def test_one_that_a_module_makes_which_a_worker_is_the_first_to_import(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its threads ended with the first schedule, and the second one waited for them."""
+    name = "imported_with_an_executor"
+    text = "from concurrent.futures import ThreadPoolExecutor\n"
+    text += "class Sender:\n    pool = ThreadPoolExecutor(1)\n"
+    (tmp_path / f"{name}.py").write_text(text, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def sends(state: list[int]) -> None:
+        state.append(importlib.import_module(name).Sender.pool.submit(int, 3).result())
+
+    try:
+        for _ in range(2):
+            found = tracelock.explore(
+                setup=list, workers=[sends], check=lambda state: state == [3], strategy="dpor"
+            )
+            assert found.verdict in ("passed", "verified")
+        assert sys.modules[name].Sender.pool.submit(int, 3).result(20) == 3
+    finally:
+        sys.modules.pop(name).Sender.pool.shutdown()

@@ -281,3 +281,47 @@ def test_tasks_that_never_end_keep_no_exploration(library: str, own: bool) -> No
     for _ in range(2):
         assert tracelock.explore(schedules=30, **options).failed
     assert hubs() <= before + 1  # the last one
+
+
+def in_a_nursery(s: State) -> None:
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(in_a_block, s)
+
+    trio.run(main)
+
+
+async def in_a_block(s: State) -> None:
+    with tracelock.cancellable():
+        s.n += 1
+        await trio.sleep(1)
+        s.n -= 1
+
+
+def in_the_main_task(s: State) -> None:
+    trio.run(in_a_block, s)
+
+
+async def in_a_system_task(s: State) -> None:
+    trio.lowlevel.spawn_system_task(in_a_block, s)
+    await trio.sleep(3)
+
+
+def test_a_block_in_a_child_of_a_nursery_is_cancelled_by_the_scope_of_that() -> None:
+    found = tracelock.explore(
+        setup=State, workers=[in_a_nursery], check=lambda s: s.n == 0, cancellations=1,
+        strategy="random", schedules=50, shrink=False, confirm=1,
+    )  # fmt: skip
+    assert found.verdict == "failed"
+    assert found.trace is not None
+    assert "(the nursery of in_a_nursery/main/in_a_block)" in found.trace.verdict.message
+
+
+@pytest.mark.parametrize("work", [in_the_main_task, in_a_system_task])
+def test_a_block_that_nothing_cancels_is_told(work: Callable[[State], Any]) -> None:
+    found = tracelock.explore(
+        setup=State, workers=[work], check=lambda s: s.n == 0, cancellations=1,
+        backend="threading" if work is in_the_main_task else "trio", strategy="dpor",
+    )  # fmt: skip
+    assert found.verdict == "passed"
+    assert "tracelock.cancellable()" in found.account.unseen

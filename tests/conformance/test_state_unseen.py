@@ -1,23 +1,17 @@
-"""State that is read or changed without being named: no program that races there is verified.
-
-Each program is wrong by construction: what its reader gets depends on whether the writer was
-there, which is found out by running both orders first, without control.
-"""
+"""State that is read or changed without being named: no program that races there is verified."""
 
 from __future__ import annotations
 
 import functools
-import importlib.util
 import sys
-import textwrap
 from collections.abc import Iterator
-from pathlib import Path
 from types import ModuleType
 from typing import Final
 
 import pytest
 
 import tracelock
+from tests.helpers.one_line_races import module_of, never_verified, rows_of
 
 #: name | what ``setup`` does with ``o`` | what is read | what is written | what is put back
 PROGRAMS: Final = """
@@ -120,55 +114,19 @@ def stack(l):
     s.callback(l.append, 1)
     return s
 """
-ROWS: Final = [[part.strip() for part in row.split(" | ")] for row in PROGRAMS.strip().split("\n")]
+ROWS: Final = rows_of(PROGRAMS)
 
 
 @pytest.fixture(scope="module")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
-    lines = [HEAD]
-    for number, (_, setup, read, write, *back) in enumerate(ROWS):
-        for name, body in (
-            (f"setup{number}()", f"o = types.SimpleNamespace(got=None)\n{setup}\nreturn o"),
-            (f"read{number}(o)", f"o.got = {read}"),
-            (f"write{number}(o)", write),
-            (f"back{number}()", "; ".join(back) or "pass"),
-        ):
-            lines.append(f"def {name}:\n{textwrap.indent(body, '    ')}")
-    path: Path = tmp_path_factory.mktemp("programs") / "programs_state_unseen.py"
-    path.write_text("\n".join(lines), encoding="utf-8")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
-    spec.loader.exec_module(module)
-    yield module
+    path = tmp_path_factory.mktemp("programs") / "programs_state_unseen.py"
+    yield module_of(HEAD, ROWS, path)
     del sys.modules[path.stem]
 
 
 @pytest.mark.parametrize("number", range(len(ROWS)), ids=lambda one: ROWS[one][0])
 def test_it_is_never_verified(programs: ModuleType, number: int) -> None:
-    setup, reads, writes, back = (
-        getattr(programs, f"{part}{number}") for part in ("setup", "read", "write", "back")
-    )
-    alone, after = setup(), setup()
-    reads(alone)
-    expected = alone.got
-    try:
-        writes(after)
-        reads(after)
-        assert after.got != expected
-    finally:
-        back()
-
-    def check(o: object) -> bool:
-        back()
-        return bool(o.got == expected)  # type: ignore[attr-defined]
-
-    found = tracelock.explore(
-        setup=setup, workers=[reads, writes], check=check, strategy="dpor",
-        instrument=["programs_state_unseen"], shrink=False, confirm=1,
-    )  # fmt: skip
-    assert found.verdict in ("failed", "passed")
+    found = never_verified(programs, number)
     if found.verdict == "passed":
         assert found.account.unseen
 

@@ -60,6 +60,9 @@ class Context(Protocol):
     def doubt(self, what: str, why: str) -> None:
         """Something is done now that others may depend on unseen."""
 
+    def read_elsewhere(self, obj: object, what: str, why: str) -> None:
+        """The contents of ``obj`` are read by code that is not looked into."""
+
     def referred(self, reference: Any) -> None:
         """A weak reference was created."""
 

@@ -96,6 +96,8 @@ class ObjectNames:
         self.mortal = False
         self.doubts: dict[str, str] = {}
         self.unsure: dict[str, tuple[str, str]] = {}
+        #: Variables that code which is not looked into reads -> what is told if one is written.
+        self.elsewhere: dict[str, tuple[str, str]] = {}
         self.exposed: dict[str, bool] = {}  # of these, those that no lock keeps others away from
         self._guards: dict[str, frozenset[object]] = {}
         self.whole: set[int] = set()  # objects of which all attributes were read in this schedule
@@ -325,6 +327,8 @@ class ObjectNames:
         variable.users |= bit
         if kind == WRITE:
             variable.writers |= bit
+            if variable.name in self.elsewhere:
+                self.doubts.setdefault(*self.elsewhere[variable.name])
         users = variable.users
         if users & (users - 1) and variable.writers and variable.number == -1 and not self.frozen:
             variable.number = -2  # pending

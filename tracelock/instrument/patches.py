@@ -27,7 +27,7 @@ from tracelock.instrument.patching import CONTROLLED, NOT_CONTROLLED, SEEN, Patc
 from tracelock.instrument.rewrite.late import LateLibraries
 from tracelock.instrument.rewrite.sites import all_loaded, globals_of
 from tracelock.instrument.scanning.adopting import adopt
-from tracelock.instrument.threads.executors import renew
+from tracelock.instrument.threads.executors import imported, renew
 from tracelock.instrument.threads.locks import RAW_LOCK, RAW_RLOCK
 
 
@@ -149,6 +149,7 @@ class Patches:
         """Workers have imported these modules: the locks that they have made get stand-ins, until
         all is undone; what they have taken by name from others is what it was then."""
         live = LiveObjects(new=True)
+        imported(self._changes, self.hub, modules)
         adopt(self._changes, self.hub, live, modules)
         give_back(self._changes, self._rows, live, modules)
 

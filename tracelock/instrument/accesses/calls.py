@@ -26,7 +26,7 @@ from types import (
 from typing import Any, Final
 
 from tracelock import ops
-from tracelock.instrument.accesses import functions
+from tracelock.instrument.accesses import functions, setting_up
 from tracelock.instrument.accesses.by_type import by_type, entry
 from tracelock.instrument.accesses.containers import (
     access_of,
@@ -110,7 +110,7 @@ def _plan(type_: type) -> CallPlan | None:
         return _reference  # also one with a ``__call__`` of its own, as ``WeakMethod``
     if issubclass(type_, type):
         return _class
-    return PLANS.get(type_)
+    return PLANS.get(type_) or setting_up.plan(type_)
 
 
 def plan_method(type_: type, name: str) -> Plan | None:
@@ -299,6 +299,7 @@ def _builtin(function: Any, site: Site) -> Any:
     new = controlled(function, site)
     if new is not function:
         return new
+    setting_up.called(function, site)
     owner, name = function.__self__, function.__name__
     type_ = type(owner)
     if type_ is CACHED:
@@ -399,6 +400,7 @@ def _state(function: Any, site: Site, /, *args: Any) -> Any:
 
 def _unbound(function: Any, site: Site) -> Any:
     """A method of a container, called with that in front: ``list.copy``."""
+    setting_up.called(function, site)
     kind = access_of(function.__objclass__, function.__name__)
     if kind is not None:
         return Unbound(function, kind, False, site)

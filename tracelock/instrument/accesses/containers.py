@@ -71,9 +71,9 @@ _TABLE: Final[dict[type, tuple[str, str, str]]] = {
     ),
     # A missing key is put in by the look-up itself: see ``access_of``.
     collections.defaultdict: (
-        _DICT_READ + " __copy__",
+        _DICT_READ + " __copy__ default_factory",
         _DICT_WRITE + " __missing__",
-        _DICT_NOTHING + " default_factory",
+        _DICT_NOTHING,
     ),
     collections.Counter: (
         _DICT_READ + " __add__ __and__ __neg__ __pos__ __sub__ _keep_positive elements"
@@ -110,15 +110,16 @@ _TABLE: Final[dict[type, tuple[str, str, str]]] = {
         " writelines seek truncate close __setstate__ __exit__ detach",
         _IO_NOTHING,
     ),
-    # What lies below is another object's, and may be shared between processes.
+    # What lies below is another object's, and may be shared between processes. Once the view was
+    # released, all else fails.
     memoryview: (
-        "__contains__ __eq__ __ge__ __getitem__ __gt__ __iter__ __le__ __lt__ __ne__ count hex"
-        " index tobytes tolist __repr__ __str__ __format__",
-        "__setitem__ __exit__ release",
-        "__buffer__ __class_getitem__ __delitem__ __enter__ __len__ __release_buffer__"
-        " __init__ __reduce__ __reduce_ex__ __sizeof__ _from_flags c_contiguous cast"
+        "__contains__ __eq__ __ge__ __getitem__ __gt__ __iter__ __le__ __len__ __lt__ __ne__ count"
+        " hex index tobytes tolist __repr__ __str__ __format__ __enter__ c_contiguous cast"
         " contiguous f_contiguous format itemsize nbytes ndim obj readonly shape strides"
         " suboffsets toreadonly",
+        "__setitem__ __exit__ release",
+        "__buffer__ __class_getitem__ __delitem__ __release_buffer__"
+        " __init__ __reduce__ __reduce_ex__ __sizeof__ _from_flags",
     ),
 }
 
@@ -293,7 +294,7 @@ def _reads_of(type_: type, operation: str) -> Any:
     if steps(type_):
         return STEPS if operation in _STEPPING else False
     if operation == EXPORT:
-        return access_of(type_, "append") is not None
+        return type_ is memoryview or access_of(type_, "append") is not None
     if operation in DEEP and _has_below(type_, operation):
         return BELOW
     if operation == OVER or operation in _ITEMS:

@@ -25,6 +25,7 @@ from types import (
 from typing import Any, Final
 
 from tracelock import ops
+from tracelock.instrument.accesses import elsewhere, setting_up
 from tracelock.instrument.accesses.containers import holder_of
 from tracelock.instrument.contexts import Context, class_names, module_names, out_of_control
 from tracelock.instrument.rewrite.sites import Site
@@ -54,6 +55,8 @@ METHODS: Final[dict[type, dict[str, tuple[int, str]]]] = {
         "with_traceback": (ops.WRITE, "__traceback__"),
     },
 }
+#: Types of objects that are called, or asked by an attribute, and keep in C what comes of that.
+CHANGING_CALLS: Final = (property, classmethod, staticmethod, functools.partial)
 _ABSENT: Final = object()
 
 
@@ -81,16 +84,25 @@ def read_in_c(obj: Any, name: str, site: Site, context: Context) -> None:
         context.doubt(f"{name} of exceptions", f"{site.at} reads it, and whoever raises sets it")
     elif name == "__kwdefaults__":
         _doubt_call(name, site, context)
+    elif name == "__annotations__" and sys.version_info < (3, 14):  # later it would run code
+        elsewhere.table(obj.__annotations__, obj, name, context)
 
 
 def written_in_c(obj: Any, name: str, site: Site, context: Context) -> None:
     """Before it is written."""
     if name in _OF_CALLS and type(obj) is FunctionType:
         _doubt_call(name, site, context)
+    elif issubclass(type(obj), BaseException) and _tells_of_itself(type(obj)):
+        context.access(ops.WRITE, obj, "args", site)
     elif type(obj) is CellType:
         context.doubt(
             "cell_contents", f"{site.at} assigns it: functions read a cell as a variable of theirs"
         )
+
+
+def _tells_of_itself(type_: type) -> bool:
+    """Whether the text of such an exception is made of more than its arguments."""
+    return holder_of(type_, "__str__") is not BaseException
 
 
 def _doubt_call(name: str, site: Site, context: Context) -> None:
@@ -100,14 +112,14 @@ def _doubt_call(name: str, site: Site, context: Context) -> None:
 
 
 def changing_method(type_: type, name: str) -> Callable[[Any, str, Site, Context], Any] | None:
-    """What makes the access of a method in C that reads or writes one attribute."""
+    """What makes the access of a method in C that reads or writes one attribute, or all."""
     for base, methods in METHODS.items():
         if name in methods and issubclass(type_, base):
             holder = holder_of(type_, name)
             of = None if holder is None else class_names(holder)[name]
             if type(of) is MethodDescriptorType or type(of) is WrapperDescriptorType:
                 return functools.partial(_change, *methods[name])
-    return None
+    return setting_up.set_up if setting_up.sets_up(type_, name) else None
 
 
 def _change(kind: int, attribute: str, obj: Any, name: str, site: Site, context: Context) -> Any:
@@ -122,7 +134,8 @@ def written_in_class(cls: Any, name: str, site: Site, context: Context, value: o
     now = _ABSENT if holder is None else class_names(holder)[name]
     meta = holder_of(type(cls), name)
     in_c = meta is not None and _in_c(type(class_names(meta)[name]))
-    if in_c or name[:2] == "__" or _is_method(now) or _is_method(value):
+    by_library = elsewhere.is_read(cls, name) or elsewhere.is_read(type(cls), name)
+    if in_c or name[:2] == "__" or by_library or _is_method(now) or _is_method(value):
         context.doubt(
             f"{name} of {cls.__name__}",
             f"{site.at} assigns it: what methods and operators then do is no access that is seen",
@@ -135,6 +148,8 @@ def _is_method(value: object) -> bool:
 
 def names_of_class(cls: Any, site: Site, context: Context) -> None:
     """Before ``vars(cls)``, which is looked into later."""
+    for name, value in list(class_names(cls).items()):
+        elsewhere.of_class(cls, name, value, context)
     names = [
         (cls, name) for name, value in class_names(cls).items()
         if name[:2] != "__" and not _is_method(value)

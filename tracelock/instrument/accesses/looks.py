@@ -9,6 +9,7 @@ from types import GeneratorType
 from typing import Any, Final
 
 from tracelock import ops
+from tracelock.instrument.accesses import elsewhere
 from tracelock.instrument.accesses.by_type import by_type, entry
 from tracelock.instrument.accesses.containers import (
     BELOW,
@@ -57,6 +58,8 @@ _ITERATING: Final = _ONE_BY_ONE | {"__iter__", ORDER}
 _WITHIN: Final = {
     TRUTH: "__bool__", SUM: "__iter__", HASH: "__iter__", EXTREME: "__lt__", ORDER: "__lt__",
 }  # fmt: skip
+#: Operations that make a text of an object, each with the method by which most do it.
+_SHOWN: Final = dict.fromkeys(("__repr__", "__str__", "__format__"), "__repr__")
 Look = Callable[[Any, str, Site, Context], Any]
 
 #: ``id`` of a type -> operation -> what makes its points, None where there are none.
@@ -75,10 +78,17 @@ def _plan_look(type_: type, operation: str) -> Look | None:
             return _filled
         shown = plan_look(type_, "__repr__")
         return None if shown is None else functools.partial(_shown, shown)
+    if operation in _SHOWN and elsewhere.shows(type_, _SHOWN[operation]):
+        return _state_shown
     plan = _plan_of(type_, operation)
     if operation in SHOWING_ORDER and is_set(type_) and plan is not looked:  # which tells itself
         return functools.partial(_in_order, plan)
     return plan
+
+
+def _state_shown(obj: Any, operation: str, site: Site, context: Context) -> Any:
+    elsewhere.read(obj, _SHOWN[operation], site, context)
+    return obj
 
 
 def _shown(plan: Look, obj: Any, _: str, site: Site, context: Context) -> Any:

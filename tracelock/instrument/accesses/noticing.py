@@ -78,6 +78,17 @@ class Noticing:
         if self.running:
             self.hub.names.doubts.setdefault(what, why)
 
+    def read_elsewhere(self, obj: object, what: str, why: str) -> None:
+        """The contents of ``obj`` are read by code that is not looked into: nothing is proved where
+        a worker changes them."""
+        if self.running:
+            names = self.hub.names
+            variable = names.variable(obj, None, self._me)
+            if variable.writers or variable.number != -1:
+                names.doubts.setdefault(what, why)
+            else:
+                names.elsewhere[variable.name] = what, why
+
     def referred(self, reference: Any) -> None:
         """A weak reference was created."""
         if not self.uncontrolled and self.hub.phase in (Phase.SETUP, Phase.RUN):

@@ -20,13 +20,13 @@ from types import (
 from typing import Any, Final
 
 from tracelock import ops
-from tracelock.instrument.accesses import implied
+from tracelock.instrument.accesses import elsewhere, implied, setting_up
 from tracelock.instrument.accesses.by_type import by_type, entry, forget
 from tracelock.instrument.accesses.containers import access_of, holder_of, order_of, table_of
 from tracelock.instrument.accesses.places import learn, namespace_of
 from tracelock.instrument.accesses.stand_ins import DeepMethod, Later, Method, Unbound, method_class
 from tracelock.instrument.accesses.unordered import is_set, show_order
-from tracelock.instrument.contexts import Context, identity
+from tracelock.instrument.contexts import Context, class_names, identity
 from tracelock.instrument.rewrite.sites import Site
 
 Plan = Callable[[Any, str, Site, Context], Any]
@@ -40,6 +40,7 @@ _LOCK_METHODS: Final = frozenset(
         "_recursion_count",
     }
 )  # fmt: skip
+_IN_C: Final = (GetSetDescriptorType, MemberDescriptorType)
 _ABSENT: Final = object()
 _peek = object.__getattribute__
 #: Named accesses through ``object`` itself, as frozen dataclasses do them.
@@ -109,17 +110,21 @@ def _plan_of(type_: type, name: str) -> Plan | None:
         return None
     holder = holder_of(type_, name)
     if holder is None:
-        return _instance_data if type_.__dictoffset__ else None
+        return _of_instance(type_, name) if type_.__dictoffset__ else None
     kind = access_of(type_, name)
+    value = holder.__dict__[name]
     if kind is not None:
+        if type(value) in _IN_C:
+            return _contents
         return _pop if name == "pop" and is_set(type_) else _CONTAINER[kind, method_class(name)]
     if table_of(holder) is not None or holder is object:
         return None
-    value = holder.__dict__[name]
     if implied.keeps_in_c(type_, holder, name, value):
-        return _in_c if name[:2] == "__" or type(value) is property else _instance_data
+        return _read_in_c if name[:2] == "__" or type(value) is property else _instance_data
     if isinstance(value, MemberDescriptorType):
-        return _instance_data if "__slots__" in holder.__dict__ else None
+        return _of_instance(type_, name) if "__slots__" in holder.__dict__ else None
+    if type(value) is property and elsewhere.tells(type_, value):
+        return elsewhere.read
     if isinstance(value, FunctionType | classmethod | staticmethod | GetSetDescriptorType):
         return None
     described = type(value)
@@ -129,6 +134,12 @@ def _plan_of(type_: type, name: str) -> Plan | None:
         return None
     # functools.cached_property and its like: data once the instance has it
     return None if isinstance(value, BuiltinFunctionType) else _cached
+
+
+def _of_instance(type_: type, name: str) -> Plan:
+    if elsewhere.is_changed(type_, name):
+        return _changed
+    return _table if elsewhere.is_read(type_, name) else _instance_data
 
 
 def _is_lock(type_: type) -> bool:
@@ -154,12 +165,18 @@ def _write_plan(type_: type, name: str) -> WritePlan | None:
         value = holder.__dict__[name]
         if implied.keeps_in_c(type_, holder, name, value):
             return _write_in_c
-        if isinstance(value, MemberDescriptorType):
-            return _write if "__slots__" in holder.__dict__ else None
+        if type(value) in _IN_C and access_of(type_, name) is not None:
+            return _write_contents
+        if isinstance(value, MemberDescriptorType) and "__slots__" in holder.__dict__:
+            return _write_elsewhere if elsewhere.is_read(type_, name) else _write
+        if type(value) in _IN_C:
+            return setting_up.state_written if type_ in implied.CHANGING_CALLS else None
         return _write_over if type_.__dictoffset__ and not _keeps_out(type(value)) else None
     if issubclass(type_, ModuleType):
         return _write_module
-    return _write if type_.__dictoffset__ else None
+    if not type_.__dictoffset__:
+        return None
+    return _write_elsewhere if elsewhere.is_read(type_, name) else _write
 
 
 def is_direct(plan: Plan | None) -> bool:
@@ -183,11 +200,38 @@ def _instance_data(obj: Any, name: str, site: Site, context: Context) -> Any:
     return obj
 
 
+def _table(obj: Any, name: str, site: Site, context: Context) -> Any:
+    """What code that is not looked into reads too."""
+    plan = _instance_data(obj, name, site, context)
+    elsewhere.table(_peek_at(obj, name), obj, name, context)
+    return plan
+
+
+def _changed(obj: Any, name: str, site: Site, context: Context) -> Any:
+    """What code that is not looked into changes."""
+    elsewhere.read(obj, name, site, context)
+    return _table(obj, name, site, context)
+
+
+def _peek_at(obj: Any, name: str) -> object:
+    try:
+        return _peek(obj, name)
+    except AttributeError:
+        return None
+
+
+def _contents(obj: Any, name: str, site: Site, context: Context) -> Any:
+    """An attribute of a container that depends on what is in it, or whether it is closed."""
+    context.access(ops.READ, obj, None, site)
+    return obj
+
+
 def _class_default(obj: Any, name: str, site: Site, context: Context) -> Any:
     """Plain data in the class: an instance without its own depends on both places."""
     holder = holder_of(type(obj), name)
     if holder is not None and _own(obj, name) is _ABSENT:
         context.access(ops.READ, holder, name, site)
+        elsewhere.of_class(holder, name, class_names(holder).get(name), context)
     return _instance_data(obj, name, site, context)
 
 
@@ -205,7 +249,7 @@ def _cached(obj: Any, name: str, site: Site, context: Context) -> Any:
     return obj
 
 
-def _in_c(obj: Any, name: str, site: Site, context: Context) -> Any:
+def _read_in_c(obj: Any, name: str, site: Site, context: Context) -> Any:
     """An attribute that an object has in C, or behind a property."""
     implied.read_in_c(obj, name, site, context)
     context.access(ops.READ, obj, name, site)
@@ -231,6 +275,8 @@ def _class_data(obj: Any, name: str, site: Site, context: Context) -> Any:
     if meta is not None and _keeps_out(type(meta.__dict__[name])):
         if name == "__dict__":
             implied.names_of_class(obj, site, context)
+        elif name == "__annotations__":
+            elsewhere.of_class(obj, name, class_names(obj).get(name), context)
         return obj  # __name__, a property of the metaclass
     holder = holder_of(obj, name)
     if holder is None:
@@ -257,6 +303,7 @@ def _class_data(obj: Any, name: str, site: Site, context: Context) -> Any:
     now = holder_of(obj, name)
     if now is not None:
         context.saw(now.__dict__[name])
+        elsewhere.of_class(obj, name, now.__dict__[name], context)
     return obj
 
 
@@ -268,6 +315,8 @@ def _module_data(obj: Any, name: str, site: Site, context: Context) -> Any:
             return obj
     elif issubclass(type(value), implied.CALLABLE):
         return obj
+    elif elsewhere.is_for_tools(name):
+        elsewhere.table(value, obj, name, context)
     return _instance_data(obj, name, site, context)
 
 
@@ -322,6 +371,15 @@ _DIRECT: Final = (*_CONTAINER.values(), _super, _lock)
 
 def _write(obj: Any, name: str, site: Site, context: Context, value: object) -> None:
     context.access(ops.WRITE, obj, name, site, value)
+
+
+def _write_elsewhere(obj: Any, name: str, site: Site, context: Context, value: object) -> None:
+    elsewhere.write(obj, name, site, context)
+    context.access(ops.WRITE, obj, name, site, value)
+
+
+def _write_contents(obj: Any, name: str, site: Site, context: Context, value: object) -> None:
+    context.access(ops.WRITE, obj, None, site)
 
 
 def _write_namespace(obj: Any, name: str, site: Site, context: Context, value: object) -> None:

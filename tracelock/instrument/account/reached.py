@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator
 from types import BuiltinFunctionType, GeneratorType, MappingProxyType
 from typing import Any, Final
 
+from tracelock.instrument.accesses.places import EXPORTING, memory_of
+from tracelock.instrument.account.extensions import module_of
 from tracelock.instrument.account.known import ATOM, CONTAINER, GUARDED, INSTANCE, Kinds
 from tracelock.instrument.account.looks import namespace
 from tracelock.instrument.contexts import identity
@@ -84,12 +86,23 @@ def _uses(names: Any, address: int) -> tuple[int, int]:
 
 
 def behind(obj: object) -> Iterator[object]:
-    """What an object in C writes to, or reads, when a method of it is called: a stream below."""
+    """What an object in C writes to, or reads, when a method of it is called: a stream below, or
+    the memory that one of ``ctypes`` was made of."""
+    if module_of(type(type(obj))) == "_ctypes":
+        yield from _memory_below(obj)
     if type(obj).__module__ in _STREAMING or type(obj).__name__ in ("Pickler", "Unpickler"):
         for one in gc.get_referents(obj):
             owner = getattr(one, "__self__", None) if type(one) is BuiltinFunctionType else one
             if issubclass(type(owner), _IOBase):
                 yield owner
+
+
+def _memory_below(obj: object) -> Iterator[object]:
+    for one in gc.get_referents(obj):
+        for each in one.values() if type(one) is dict else (one,):
+            below = memory_of(each) if type(each) is memoryview else each
+            if issubclass(type(below), EXPORTING):
+                yield below
 
 
 def inside(obj: object) -> Iterable[object]:

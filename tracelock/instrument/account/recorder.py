@@ -38,6 +38,7 @@ from tracelock.instrument.account.known import (
     root_of,
     trusted,
 )
+from tracelock.instrument.account.library_state import LibraryState
 from tracelock.instrument.account.looks import (
     cache_name,
     is_real_socket,
@@ -110,16 +111,14 @@ class CallRecorder:
         self._cached: dict[int, tuple[CodeType, Any]] = {}
         self._uses: list[tuple[Any, int]] = []
         self._random: Any = None
-        self._reached = Reached(self._kinds)
+        self._reached, self._library = Reached(self._kinds), LibraryState(looked)
 
     # --- one schedule ------------------------------------------------------------------------
     def begin(self) -> None:
         """A schedule begins that is to be recorded."""
         self.quit = self._seeded = False
         self._left, self._chance = set(), set()
-        import random
-
-        self._random = getattr(random, "_inst", None)
+        self._random = getattr(sys.modules.get("random"), "_inst", None)
         self._cached, self._uses = {}, []
         for cache in self.caches:
             function = getattr(cache, "__wrapped__", None)  # C code may make one without it
@@ -132,7 +131,8 @@ class CallRecorder:
 
         def name_contents(variable: Any, value: object, worker: Any) -> None:
             if self._kinds.of(value) == OPAQUE and not worker.uncontrolled:
-                self._touch(value, worker.number)
+                for each in (value, *behind(value)):
+                    self._touch(each, worker.number)
             plain(names, variable, value, worker)
 
         names.name_contents = name_contents
@@ -158,6 +158,7 @@ class CallRecorder:
             self.account.unseen["calls"] = f"they could not be recorded: {self.error!r}"
 
     def _shared(self, unseen: dict[str, str]) -> None:
+        unseen |= dict(self._library.changed(self.hub.names))
         for module, why in self._reached.told(self.hub.names, self._touched.known):
             unseen.setdefault(module, why)
         for touched in self._touched.shared():

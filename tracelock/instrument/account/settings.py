@@ -48,6 +48,24 @@ _FUNCTIONS: Final[dict[str, dict[str, str]]] = {
     "mimetypes": {"mimetypes": "add_type init MimeTypes.add_type MimeTypes.read"},
     "urllib.request.install_opener": {"urllib.request": "install_opener"},
     "gettext": {"gettext": "textdomain bindtextdomain install NullTranslations.install"},
+    "calendar.setfirstweekday": {"calendar": "setfirstweekday different_locale.__enter__"},
+    "email.charset": {"email.charset": "add_charset add_alias add_codec"},
+    "the formats of shutil": {
+        "shutil": "register_archive_format unregister_archive_format register_unpack_format"
+        " unregister_unpack_format",
+    },
+    "re.purge": {"re": "purge"},
+    "xml.etree.ElementTree.register_namespace": {"xml.etree.ElementTree": "register_namespace"},
+    "webbrowser.register": {"webbrowser": "register"},
+    "the time zones of zoneinfo": {
+        "zoneinfo": "reset_tzpath", "zoneinfo._tzpath": "reset_tzpath",
+        "zoneinfo._zoneinfo": "ZoneInfo.clear_cache",
+    },
+    "multiprocessing.set_start_method": {
+        "multiprocessing.context": "DefaultContext.set_start_method",
+    },
+    "doctest.register_optionflag": {"doctest": "register_optionflag"},
+    "site.addsitedir": {"site": "addsitedir addpackage"},
 }  # fmt: skip
 #: Module and qualified name -> what it changes.
 SETTING: Final = {
@@ -59,7 +77,9 @@ SETTING: Final = {
 #: Functions in C that do, by module.
 _FUNCTIONS_IN_C: Final = {
     "sys": "setrecursionlimit setswitchinterval set_int_max_str_digits set_asyncgen_hooks"
-    " setprofile settrace set_coroutine_origin_tracking_depth setdlopenflags",
+    " setprofile settrace set_coroutine_origin_tracking_depth setdlopenflags addaudithook"
+    " activate_stack_trampoline deactivate_stack_trampoline use_tool_id free_tool_id set_events"
+    " set_local_events register_callback restart_events",
     "gc": "enable disable set_threshold set_debug freeze unfreeze",
     "posix": "umask", "time": "tzset", "_locale": "setlocale", "_codecs": "register register_error"
     " unregister", "_thread": "stack_size", "atexit": "register unregister",
@@ -79,7 +99,8 @@ SETTING_IN_C: Final = {
 #: What code that is looked into does by functions in C, and why nothing is proved by that.
 _DONE_IN_C: Final = {
     ("builtins", "exec"): _OF_TEXT, ("builtins", "eval"): _OF_TEXT,
-    ("sys", "getrefcount"): _ASKED, ("gc", "get_referrers"): _ASKED, ("gc", "get_objects"): _ASKED,
+    ("sys", "getrefcount"): _ASKED, ("sys", "intern"): _ASKED, ("gc", "get_referrers"): _ASKED,
+    ("gc", "get_objects"): _ASKED,
     ("gc", "get_count"): _ASKED, ("gc", "get_stats"): _ASKED, ("sys", "_current_frames"): _ASKED,
 }  # fmt: skip
 

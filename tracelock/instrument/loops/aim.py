@@ -90,6 +90,12 @@ class Aim:
             return False
         return not self.blocks or context.get(INSIDE, False)
 
+    def misses(self, context: Context | None) -> bool:
+        """Whether what runs in ``context`` is in a block, and is cancelled by nobody: it is not
+        for the choice of workers that it is not."""
+        inside = context is not None and context.get(INSIDE, False)
+        return inside and self.chosen is None and not self.admits(context)
+
 
 def _home(value: Any) -> str:
     """The module that a module, function or class of a program's names is of."""

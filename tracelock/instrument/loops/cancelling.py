@@ -33,6 +33,12 @@ if TYPE_CHECKING:
 _CANCELLED: Final[tuple[type[BaseException], ...]] = (asyncio.CancelledError,)
 
 
+_OUT_OF_REACH: Final = (
+    "a task is in the block that no worker, nor a task of a worker's, has started, so that it is "
+    "not cancelled there"
+)
+
+
 class Way(NamedTuple):
     """One way in which a task may be cancelled. ``name``: of what is cancelled or runs out, ""
     for the task itself; ``do`` does it; ``late``: as a deadline that has come."""
@@ -70,7 +76,11 @@ class Injections:
             return
         by, aim = controller.log[-1][0], hub.aim
         for worker in list(tasks.order):
-            if not worker.begun or tasks.done(worker) or not aim.admits(worker.context):
+            if not worker.begun or tasks.done(worker):
+                continue
+            if not aim.admits(worker.context):
+                if aim.misses(worker.context):
+                    hub.names.doubts.setdefault("tracelock.cancellable()", _OUT_OF_REACH)
                 continue
             for way in tasks.ways(worker):
                 if aim.plain and (way.name or not worker.given):

@@ -6,9 +6,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+
+import trio
 
 from tracelock.instrument.contexts import identity
+from tracelock.instrument.loops.awaits import frames
 from tracelock.instrument.loops.cancelling import Way
 
 if TYPE_CHECKING:
@@ -16,15 +19,32 @@ if TYPE_CHECKING:
     from tracelock.instrument.loops.trio_tasks import TrioTasks
 
 
+_NO_SCOPE: Final = (
+    "a task is in the block that no scope of trio is around, so that nothing can cancel it there: "
+    "start it in a nursery, or put the block into a CancelScope"
+)
+_SLEEP: Final = trio.sleep_until.__code__
+
+
 def ways(tasks: TrioTasks, worker: TaskWorker) -> Iterator[Way]:
     """The scope around the worker that was given, and those that its task has entered, the
-    outermost first."""
+    outermost first. In a block of a run that the program starts itself, where nobody was given, the
+    scope of the nursery that the task is in: one of its siblings may fail."""
     aim, task = tasks.hub.aim, worker.task
     whole = _given(tasks, worker) if aim.blocks else worker if worker.given else None
     if whole is not None and whole.scope is not None and not whole.scope.cancel_called:
         yield Way("", partial(_cancel, tasks, worker, whole.scope))
     groups = {identity(nursery.cancel_scope) for nursery in task.child_nurseries}
-    for number, scope in enumerate(_entered(task), 1):
+    entered = _entered(task)
+    if aim.blocks and whole is None:
+        around = _around(tasks, task)
+        if around is None:
+            if len(entered) == _of_sleep(task):
+                tasks.hub.names.doubts.setdefault("tracelock.cancellable()", _NO_SCOPE)
+        elif not around.cancel_called:
+            name = f"the nursery of {worker.label}"
+            yield Way(name, partial(_cancel, tasks, worker, around))
+    for number, scope in enumerate(entered, 1):
         late = scope.deadline != math.inf
         if scope is worker.scope or scope.cancel_called or (scope.shield and not late):
             continue
@@ -33,6 +53,20 @@ def ways(tasks: TrioTasks, worker: TaskWorker) -> Iterator[Way]:
         yield Way(
             f"scope {number} of {worker.label}", partial(_cancel, tasks, worker, scope, late), late
         )
+
+
+def _around(tasks: TrioTasks, task: Any) -> Any:
+    """The scope of the nursery that a task of the program has been started in by another; None for
+    the main task, and for tasks of trio's own nursery."""
+    nursery = task.parent_nursery
+    if nursery is None or identity(nursery.parent_task) not in tasks.workers:
+        return None
+    return nursery.cancel_scope
+
+
+def _of_sleep(task: Any) -> int:
+    """How many of the scopes that a task has entered are those by which trio lets it sleep."""
+    return sum(frame.f_code is _SLEEP for frame in frames(task.coro))
 
 
 def _entered(task: Any) -> list[Any]:

@@ -1,4 +1,5 @@
-"""Executors of threads that exist before control begins, as those of a module.
+"""Executors of threads that exist before control begins, as those of a module; and those that a
+module makes which a worker is the first to import.
 
 Their own queue is written in C and their threads wait on it outside of control. While control lasts
 they have a queue that is under control, and each schedule finds them as new: without threads, and
@@ -12,10 +13,11 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from tracelock.instrument.contexts import identity
+from tracelock.instrument.contexts import class_names, identity, module_names
 from tracelock.instrument.wings import Wing
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 #: Attributes that a schedule may change.
 _CHANGED: Final = ("_work_queue", "_idle_semaphore", "_threads", "_broken", "_shutdown")
 _LOCK: Final = "_shutdown_lock"
+_QUEUE_IN_C: Final = queue.SimpleQueue
 _QUEUE: Final[Any] = queue._PySimpleQueue  # type: ignore[attr-defined]
 
 
@@ -86,6 +89,32 @@ def renew(
         changes.set(held, _LOCK, hub.stand_in(held[_LOCK], f"{label}.{_LOCK}"))
         wing.labels.append((held, label))
     wing.begin()
+
+
+def imported(changes: Changes, hub: Hub, modules: Iterable[str]) -> None:
+    """Workers have imported these modules: what they and their classes hold is new from the next
+    schedule on, and when control is over."""
+    kind: Any = getattr(sys.modules.get("concurrent.futures.thread"), "ThreadPoolExecutor", None)
+    wing = hub.wing(Executors)
+    there = {identity(held) for held, _ in wing.labels} | {identity(vars(one)) for one in _known}
+    for module in modules if kind is not None else ():
+        there_now = sys.modules.get(module)
+        held = module_names(there_now) if issubclass(type(there_now), ModuleType) else {}
+        for name, value in list(held.items()):
+            inside = class_names(value) if issubclass(type(value), type) else {}
+            mine = inside.get("__module__") == module
+            for label, one in ((name, value), *(inside.items() if mine else ())):
+                own = vars(one) if issubclass(type(one), kind) else {}
+                if own.keys() >= {*_CHANGED, _LOCK} and identity(own) not in there:
+                    there.add(identity(own))
+                    wing.labels.append((own, f"{module}.{label}"))
+                    changes.then(partial(_make_new, own))
+
+
+def _make_new(held: dict[str, Any]) -> None:
+    """Control is over: what was made under control is of no use now."""
+    held.update(_work_queue=_QUEUE_IN_C(), _idle_semaphore=threading.Semaphore(0), _threads=set())
+    held.update({"_broken": False, "_shutdown": False, _LOCK: threading.Lock()})
 
 
 def _meet(instances: Iterable[Sequence[Any]]) -> None:

@@ -1,0 +1,88 @@
+"""What modules of the standard library keep for the process: caches, registries, defaults.
+
+``linecache.cache``, ``sys.path``, ``warnings.filters``, ``decimal.DefaultContext``: where a worker
+changes one of these by hand, the code that uses it makes no access that is seen.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from types import FunctionType, ModuleType
+from typing import Any, Final
+
+from tracelock.instrument.accesses.walking import CONTAINERS
+from tracelock.instrument.account.extensions import module_of
+from tracelock.instrument.account.known import is_standard, root_of
+from tracelock.instrument.account.looks import namespace
+from tracelock.instrument.contexts import class_names, identity
+
+#: Packages whose objects are under control.
+_CONTROLLED: Final = frozenset(
+    {"_thread", "asyncio", "concurrent", "multiprocessing", "queue", "threading"}
+)
+#: So far down it is looked into objects that a module keeps: ``logging.root.manager``.
+_DEPTH: Final = 2
+_WHY: Final = "a worker changes it, and code that is not looked into uses it"
+#: Types of most of what there is in modules and classes: nothing is changed there by hand.
+_ATOMS: Final = frozenset({str, int, FunctionType, type(None), bool, tuple, property, type(len)})
+
+
+class LibraryState:
+    """``looked``: whether the code of a module, in a file of this name, is looked into."""
+
+    def __init__(self, looked: Callable[[str, str], bool]) -> None:
+        self._looked = looked
+        #: Variables that were asked about -> what is told of them, None for those of the program.
+        self._known: dict[str, str | None] = {}
+        self._wanted: dict[int, str] = {}
+
+    def changed(self, names: Any) -> Iterator[tuple[str, str]]:
+        """What workers have changed in this schedule, as the account tells it."""
+        self._wanted.clear()
+        written: list[str] = []
+        depth = 0
+        for address, known in [*names.objects.items()]:
+            for variable in known.parts.values():
+                if variable.shared or (variable.stamp == names.schedule and variable.writers):
+                    written.append(variable.name)
+                    if variable.name not in self._known:
+                        self._known[variable.name] = None
+                        self._wanted[address] = variable.name
+                        depth = depth if _from_setup(known.label) else _DEPTH
+        for name, module in list(sys.modules.items()) if self._wanted else ():
+            if is_standard(name) and root_of(name) not in _CONTROLLED:
+                held = namespace(module)
+                file = held.get("__file__")
+                if type(file) is not str or not self._looked(name, file):
+                    self._among(held, name, name, depth)
+        for variable_name in written:
+            told = self._known[variable_name]
+            if told is not None:
+                yield told, _WHY
+
+    def _among(self, names: Mapping[str, Any], label: str, module: str, depth: int) -> None:
+        """Look for them among what has these names in a module, a class or an object."""
+        wanted = self._wanted
+        for name, value in list(names.items()):
+            cls: Any = type(value)
+            if cls in _ATOMS:
+                continue
+            if identity(value) in wanted:
+                variable = wanted[identity(value)]
+                self._known[variable] = self._known[variable] or f"{label}.{name}"
+            elif depth and not issubclass(cls, CONTAINERS) and not issubclass(cls, ModuleType):
+                if issubclass(cls, type):
+                    of = module_of(value)
+                    below = class_names(value)
+                else:
+                    of = module if is_standard(module_of(cls)) else ""
+                    below = namespace(value)
+                if of == module:
+                    self._among(below, f"{label}.{name}", module, depth - 1)
+
+
+def _from_setup(label: str) -> bool:
+    """Whether an object was named as a part of what ``setup`` returned: that it is one of an object
+    of the standard library as well is not looked into so far."""
+    return "#" in label.partition(".")[0] and "@" not in label
