@@ -104,7 +104,7 @@ class Monitored:
             self._tell(_frame(1), CALL, None)
 
     def _callbacks(self, monitoring: Any) -> tuple[Callable[..., Any], Callable[..., Any]]:
-        on, silent, tell = self._on, self._silent, self._tell
+        on, silent, tell, on_call = self._on, self._silent, self._tell, self._on_call
         never, missing = monitoring.DISABLE, monitoring.MISSING
         # code that is not silent, by identity; where one has died, another is told needlessly
         enters: set[int] = set()
@@ -131,7 +131,8 @@ class Monitored:
                     # without the class the interpreter may crash: methods that ask for it
                     function = function.__get__(first, type(first))
                 if isinstance(function, BuiltinFunctionType):
-                    tell(_frame(1), C_CALL, function)
+                    # a frame that was told of as it was entered is as deep as it was then
+                    (on_call if identity(code) in enters else tell)(_frame(1), C_CALL, function)
             return None
 
         return entered, called
