@@ -12,7 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tracelock.instrument.state import together as looking_together
 from tracelock.instrument.state.holders import Holder
+from tracelock.instrument.state.identities import IS_SEEN, picture
 from tracelock.instrument.state.snapshot import Snapshot
 from tracelock.instrument.state.together import batches
 
@@ -134,6 +136,40 @@ def test_nothing_is_copied_of_libraries() -> None:
     assert [holder.label for holder in holders] == ["kept_state_module"]
     assert sys.modules
     assert functools
+
+
+class Unasked:
+    """Whoever compares it runs its code."""
+
+    def __eq__(self, other: object) -> bool:
+        raise AssertionError("it was asked")
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+@pytest.mark.skipif(not IS_SEEN, reason="it is looked at one by one")
+@given(st.lists(st.integers(0, 4), max_size=9), st.lists(st.integers(0, 4), max_size=9))
+def test_two_tuples_have_the_same_picture_where_they_contain_the_same_objects(
+    one: list[int], other: list[int]
+) -> None:
+    pool: list[Any] = [Unasked(), Unasked(), None, 1.5, float("1.5")]
+    first, second = tuple(pool[k] for k in one), tuple(pool[k] for k in other)
+    assert picture(first) == picture(tuple(pool[k] for k in one))
+    assert (picture(first) == picture(second)) == (one == other)
+
+
+def test_an_interpreter_that_shows_nothing_of_tuples_is_asked_for_each_object(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(looking_together, "IS_SEEN", False)
+    box: dict[str, Any] = {"a": 1.5}
+    module = types.ModuleType("kept_state_module")
+    vars(module)["BOX"] = box
+    together, _ = batches(snapshot(module))
+    assert not [one for batch in together for one in batch.changed()]
+    assert not [one for batch in together for one in batch.changed()]
+    box["a"] = float("1.5")
+    assert len([one for batch in together for one in batch.changed()]) == 1
 
 
 @given(st.lists(st.tuples(st.integers(0, 699), st.integers(0, 5)), max_size=12), st.integers(0, 3))

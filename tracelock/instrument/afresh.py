@@ -72,7 +72,7 @@ class Afresh:
         self._random = random.getstate()
         #: Where the generator is, if that can be seen, and where it is when a schedule begins.
         self._place: Any = _place(_generator) if _PLACE_SEEN else ()
-        self._seeded: Any = ()
+        self._seeded = b""
         #: Owner, attribute, the counter that was there, the first number, ``__next__`` or not.
         self._counters: list[tuple[Any, str, Any, int, bool]] = []
         for module, name, first, own in _COUNTERS:
@@ -90,15 +90,15 @@ class Afresh:
             setattr(owner, name, count.__next__ if own else count)
         for name in self._last:
             self._uuid[name] = _LAST[name]
-        if not self._seeded or self._place[:] != self._seeded:
+        if not self._seeded or bytes(self._place) != self._seeded:
             _seed(_generator, _SEED)  # which takes as long as three steps of a worker
-            self._seeded = self._place[:]
+            self._seeded = bytes(self._place)
         _generator.gauss_next = None
 
     def end(self) -> None:
         """It has ended."""
         if not self.drew:
-            seen = self._place[:]
+            seen = bytes(self._place)
             self.drew = seen != self._seeded if seen else random.random() != _FIRST
 
     def close(self) -> None:

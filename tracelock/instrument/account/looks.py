@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator
 from types import CodeType
 from typing import Any
 
+from tracelock.instrument.account.known import is_standard
+
 
 def processor_time(ident: int) -> int | None:
     """What a thread has had of the processor, in ms; None where that cannot be told."""
@@ -61,3 +63,14 @@ def rebound(code: CodeType) -> Iterator[str]:
         closed = how in ("STORE_DEREF", "DELETE_DEREF") and name in free
         if closed or how in ("STORE_GLOBAL", "DELETE_GLOBAL"):
             yield str(name)
+
+
+def cached_codes(caches: Iterable[Any]) -> list[tuple[CodeType, Any]]:
+    """Those of functions outside of the standard library: the code of each, and the cache."""
+    found = []
+    for cache in caches:
+        function = getattr(cache, "__wrapped__", None)  # C code may make one without it
+        code = getattr(function, "__code__", None)
+        if code is not None and not is_standard(getattr(function, "__module__", None) or ""):
+            found.append((code, cache))
+    return found

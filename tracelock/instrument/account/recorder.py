@@ -41,6 +41,7 @@ from tracelock.instrument.account.known import (
 from tracelock.instrument.account.library_state import LibraryState
 from tracelock.instrument.account.looks import (
     cache_name,
+    cached_codes,
     is_real_socket,
     namespace,
     parameters,
@@ -94,6 +95,7 @@ class CallRecorder:
         self.profile: Profile | Monitored = Profile(self._told, account.unseen)
         self.besides: Callable[[FrameType, int, Any], None] | None = None  # is told as well
         self.caches: list[Any] = []
+        self._of_caches: tuple[int, list[tuple[CodeType, Any]]] = 0, []
         self.error: BaseException | None = None
         self.in_c = UsedInC()
         self._codes: dict[int, KnownCode] = {}
@@ -119,13 +121,10 @@ class CallRecorder:
         self.quit = self._seeded = False
         self._left, self._chance = set(), set()
         self._random = getattr(sys.modules.get("random"), "_inst", None)
-        self._cached, self._uses = {}, []
-        for cache in self.caches:
-            function = getattr(cache, "__wrapped__", None)  # C code may make one without it
-            code = getattr(function, "__code__", None)
-            if code is not None and not is_standard(getattr(function, "__module__", None) or ""):
-                self._cached[identity(code)] = code, cache
-                self._uses.append((cache, cache.cache_info()[0]))
+        if len(self.caches) != self._of_caches[0]:
+            self._of_caches = len(self.caches), cached_codes(self.caches)
+        self._cached = {identity(code): (code, cache) for code, cache in self._of_caches[1]}
+        self._uses = [(cache, cache.cache_info()[0]) for _, cache in self._of_caches[1]]
         names: Any = self.hub.names
         plain = type(names).name_contents
 

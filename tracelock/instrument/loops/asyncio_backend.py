@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures.thread  # noqa: F401  # or a worker would import it, at its first use
-import contextlib
 import inspect
 import sys
 from asyncio import events
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
@@ -30,6 +29,27 @@ from tracelock.instrument.patches import COMMON, LOOPING
 from tracelock.instrument.program import PythonProgram
 from tracelock.instrument.scanning.process import looking
 from tracelock.instrument.worker import MainBlocked
+
+
+class RunningLoop:
+    """While this is entered, the loop of these tasks is the one that runs on this thread."""
+
+    def __init__(self, tasks: AsyncioTasks) -> None:
+        self._tasks = tasks
+        self._hooks: Any = ()
+
+    def __enter__(self) -> None:
+        loop: Any = self._tasks.loop
+        self._hooks = sys.get_asyncgen_hooks()
+        loop._thread_id = self._tasks.ident
+        sys.set_asyncgen_hooks(
+            firstiter=loop._asyncgen_firstiter_hook, finalizer=loop._asyncgen_finalizer_hook
+        )
+        events._set_running_loop(loop)
+
+    def __exit__(self, *exc: object) -> None:
+        events._set_running_loop(None)
+        sys.set_asyncgen_hooks(*self._hooks)
 
 
 class AsyncioLoopBackend(LoopBackend[AsyncioTasks]):
@@ -70,20 +90,8 @@ class AsyncioLoopBackend(LoopBackend[AsyncioTasks]):
         self._new_collecting = partial(tasks.CollectingTasks, new_loop=loops)
         return tasks.collected(self.hub)
 
-    @contextlib.contextmanager
-    def running(self, tasks: AsyncioTasks) -> Iterator[None]:
-        loop: Any = tasks.loop
-        hooks = sys.get_asyncgen_hooks()
-        loop._thread_id = tasks.ident
-        sys.set_asyncgen_hooks(
-            firstiter=loop._asyncgen_firstiter_hook, finalizer=loop._asyncgen_finalizer_hook
-        )
-        events._set_running_loop(loop)
-        try:
-            yield
-        finally:
-            events._set_running_loop(None)
-            sys.set_asyncgen_hooks(*hooks)
+    def running(self, tasks: AsyncioTasks) -> AbstractContextManager[None]:
+        return RunningLoop(tasks)
 
     def start(self, tasks: AsyncioTasks, worker: TaskWorker, work: Any, arguments: Any) -> None:
         known = self._plain.get(identity(work))

@@ -24,6 +24,7 @@ from weakref import WeakSet, WeakValueDictionary
 from tracelock.instrument.callers import caller
 from tracelock.instrument.hub import get_ident
 from tracelock.instrument.loops.cancel_ways import finds, idle, redelivers
+from tracelock.instrument.loops.registry import keep_apart
 from tracelock.instrument.loops.tasks import EPOCH
 from tracelock.instrument.network.polled import Polling
 from tracelock.instrument.network.resolving import answer, resolved
@@ -215,6 +216,7 @@ class ControlledLoop(asyncio.SelectorEventLoop):
         def _process_events(self, events: Any) -> None: ...
 
     def __init__(self, tasks: AsyncioTasks) -> None:
+        keep_apart()
         self.tasks = tasks
         self.futures = 0
         super().__init__(Polling(tasks))  # type: ignore[arg-type]
@@ -369,6 +371,7 @@ class NewLoops:
 
     def __call__(self, tasks: AsyncioTasks) -> ControlledLoop:
         """A new loop for these tasks."""
+        keep_apart()
         if not self.known:
             loop = self._class(tasks)
             loop._ready = self._queue(tasks)

@@ -25,7 +25,6 @@ from tracelock.instrument.loops.asyncio_loop import (
 from tracelock.instrument.loops.awaits import awaiting, frames
 from tracelock.instrument.loops.cancel_ways import deadlines, forget, redelivers, scopes
 from tracelock.instrument.loops.cancelling import Way
-from tracelock.instrument.loops.registry import keep_apart
 from tracelock.instrument.loops.tasks import EPOCH, LoopTasks, TaskWorker
 from tracelock.instrument.network.polled import Polling
 from tracelock.instrument.worker import Uncontrolled, here
@@ -46,7 +45,6 @@ class AsyncioTasks(LoopTasks):
         super().__init__(hub, baton, prefix)
         #: Tasks that the program created without the loop, by identity, and their workers.
         self._strays: dict[int, tuple[Any, TaskWorker]] = {}
-        keep_apart()
         #: Weak references to tasks that have ended: they live as long as the program has them.
         self._over: list[Any] = []
         self._ended: TaskWorker | None = None

@@ -100,10 +100,9 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
         """While this is entered, they do."""
         raise NotImplementedError
 
-    @contextlib.contextmanager
-    def running(self, tasks: TasksT) -> Iterator[None]:
+    def running(self, tasks: TasksT) -> AbstractContextManager[None]:
         """While this is entered, the loop is the one that runs on this thread."""
-        yield
+        return contextlib.nullcontext()
 
     def start(self, tasks: TasksT, worker: TaskWorker, work: Any, arguments: Any) -> None:
         """Start the task of ``worker``, which calls ``work`` and awaits what it gives."""

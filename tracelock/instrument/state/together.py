@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from itertools import chain
 from operator import attrgetter, is_
 from types import CellType, MappingProxyType
@@ -23,17 +23,25 @@ from tracelock.instrument.state.holders import (
     Holder,
     NamesHeld,
 )
+from tracelock.instrument.state.identities import IS_SEEN, picture
 
 #: Holders of a batch.
 _BATCH: Final = 256
 
 #: What gives the parts of many boxes, by their type; a box of another type is looked at alone.
-_Parts = Callable[[list[Any]], Iterator[Any]]
+_Parts = Callable[[list[Any]], Iterable[Any]]
 _flat: Final = chain.from_iterable
 
 
 def _by_name(values: Any) -> _Parts:
-    return lambda boxes: chain(_flat(boxes), _flat(map(values, boxes)))
+    def parts(boxes: list[Any]) -> list[Any]:
+        found: list[Any] = []
+        for box in boxes:
+            found += box
+            found += values(box)
+        return found
+
+    return parts
 
 
 _PARTS: Final[dict[type, _Parts]] = {
@@ -68,20 +76,24 @@ class HolderBatch:
         self._lengths = (lambda boxes: []) if kind is CellType else _lengths
         self._holders, self._boxes = map(list, zip(*holders, strict=True))
         #: What was there as all was as it should be; None until that is known.
-        self._then: list[Any] | None = None
+        self._then: tuple[Any, ...] | None = None
+        self._picture = b""
         self._long: list[int] = []
 
     def _note(self) -> None:
         self._then = None
         # another thread may change one meanwhile; a cell may be empty
         with contextlib.suppress(RuntimeError, ValueError):
-            self._then = list(self._parts(self._boxes))
+            self._then = tuple(self._parts(self._boxes))
+            self._picture = picture(self._then) if IS_SEEN else b""
         self._long = self._lengths(self._boxes)
 
     def _same(self) -> bool:
         if self._then is None or self._lengths(self._boxes) != self._long:
             return False
         try:
+            if IS_SEEN:
+                return picture(tuple(self._parts(self._boxes))) == self._picture
             return all(map(is_, self._parts(self._boxes), self._then))
         except (RuntimeError, ValueError):
             return False
