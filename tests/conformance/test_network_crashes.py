@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
+import sys
 import threading
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -224,6 +227,31 @@ def test_a_loop_is_gone_with_its_thread(server: Callable[[Disk], None]) -> None:
         schedules=15, seed=2, network=NO_SPLITS, **QUIET,
     )  # fmt: skip
     assert found.verdict == "passed", [way.message for way in found.ways]
+
+
+@SERVERS
+def test_what_was_cut_is_let_go_of(server: Callable[[Disk], None]) -> None:
+    """No schedule outlives its end, with its sockets: a run of trio that is cut before it has begun
+    leaves its thread no hooks, and gives none to another one."""
+    seen: list[weakref.ref[Disk]] = []
+
+    class Seen(Disk):
+        def __init__(self) -> None:
+            super().__init__()
+            seen.append(weakref.ref(self))
+
+    def kill(disk: Disk) -> None:
+        tracelock.crash("db", "closed")
+
+    hooks = sys.get_asyncgen_hooks()
+    tracelock.explore(
+        workers=[tracelock.host("db")(server), kill], setup=Seen, strategy="dpor", schedules=12,
+        network=NO_SPLITS, **QUIET,
+    )  # fmt: skip
+    assert sys.get_asyncgen_hooks() == hooks
+    gc.collect()
+    assert len(seen) > 5
+    assert [one for one in seen if one() is not None] in ([], seen[-1:])
 
 
 @SERVERS
