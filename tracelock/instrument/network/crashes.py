@@ -19,6 +19,7 @@ from typing import Any, Final
 from tracelock.engine.recording import EVERYTHING
 from tracelock.errors import UsageError
 from tracelock.instrument.callers import caller
+from tracelock.instrument.crashes.below import lose_below
 from tracelock.instrument.hub import Hub
 from tracelock.instrument.network.ends import End
 from tracelock.instrument.network.membership import HOST
@@ -198,6 +199,8 @@ def go_down(
     worker.record({**hub.controller.result, EVERYTHING: True})
     _check(worker, name)
     network.hosts.down.add(name)
+    if name in network.hosts.disks:
+        lose_below(worker, caller(worker), network.hosts.disks[name])
     sharing = list(_sharing(hub, name))
     gone = _workers(hub, network, name)
     _name_ways(worker, network, name)
