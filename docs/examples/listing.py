@@ -15,7 +15,7 @@ HERE = Path(__file__).resolve().parent
 #: The situations in the order of their pages, and the runtimes in that of a page.
 SITUATIONS = (
     "line_protocol", "retried_payment", "leaking_pool", "cache_stampede", "lost_update",
-    "expired_lease", "stale_read",
+    "expired_lease", "stale_read", "partitioned_store",
 )  # fmt: skip
 RUNTIMES = ("threads", "asyncio", "trio")
 

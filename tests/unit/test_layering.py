@@ -73,7 +73,7 @@ INNER: dict[str, set[str]] = {
     "instrument/invariants": set(),
     "instrument/isolation": {"account", "processes", "rewrite"},
     "instrument/loops": {"crashes", "network", "scanning", "threads"},
-    "instrument/network": {"account", "outside"},
+    "instrument/network": {"account", "crashes", "outside"},
     "instrument/outside": {"files"},
     "instrument/processes": {"account", "files", "threads"},
     "instrument/rewrite": {"accesses"},

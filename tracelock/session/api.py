@@ -111,7 +111,8 @@ def explore(
     ``crash_consistency``: whether the machine may crash, once in a schedule, at any operation on
     files, which loses what was not synced: the files are then one of the states that may be left
     (a table: ``states``, how many are tried at each point, 256 at most and by default; ``block``,
-    how many bytes of a file are written at once, 512); ``recover`` is called then, with what
+    how many bytes of a file are written at once, 512; ``machine``, False where only hosts with a
+    disk of their own crash); ``recover`` is called then, with what
     ``setup`` returned, in the place of ``check``, and raises or returns False on the bug (see also
     ``tracelock.after_crash``).
     ``outside``: what comes of calls to what no worker serves: ``refused`` (the default: sockets

@@ -87,6 +87,12 @@ class PythonCode:
             raise UsageError(
                 "recover is called after a crash, and none may come without crash_consistency=True"
             )
+        if self.recover is not None and not rules.machine:
+            raise UsageError(
+                "recover is called after a crash of the machine, which there is none of with "
+                "crash_consistency={'machine': False}: tracelock.restart, or restarts= of a host, "
+                "says what is called after that of a host, and check at the end"
+            )
         last = self.recover or self.check
         if rules.on and last is not None and inspect.iscoroutinefunction(last):
             raise UsageError(

@@ -159,6 +159,10 @@ class DiskModel:
         self.durable.update(self.volatile)
         self.pending.clear()
 
+    def settle(self, things: set[Thing]) -> None:
+        """These are durable as they are now."""
+        self._settle(lambda thing: thing in things)
+
     def _settle(self, meant: Any) -> None:
         things = {thing for change in self.pending for thing in change.values if meant(thing)}
         settled: list[DiskChange] = []

@@ -78,6 +78,8 @@ def disk_number(hub: Hub) -> int:
 def _crash_point(worker: Worker, at: str) -> None:
     """A crash may come here. Raises ScheduleOver where it does."""
     hub = worker.hub
+    if not hub.program.crashes.machine:
+        return
     if not hub.controller.inject(worker.number, at, -1, disk_number(hub)):
         return
     try:
@@ -102,6 +104,16 @@ def crash(worker: Worker, at: str) -> str:
     with Uncontrolled(worker):
         disk.compare()
         states, complete = states_of(disk.model, disk.rules.states)
+    disk.crashed, disk.told = choose_state(worker, at, states, complete)
+    return disk.told
+
+
+def choose_state(
+    worker: Worker, at: str, states: list[CrashState], complete: bool
+) -> tuple[CrashState, str]:
+    """Which of these states a crash has left is chosen; with what is lost, in words. ``complete``:
+    whether there are no others."""
+    hub = worker.hub
     if not complete and hub.account is not None:
         hub.account.account.chance.add(
             f"crashes at {at}, of which there are more states of the disk than {len(states)}: not "
@@ -112,8 +124,7 @@ def crash(worker: Worker, at: str) -> str:
     number = hub.controller.choose_now(worker.number, op)
     state = states[number if number < len(states) else -1]
     op.remark = in_words(state)
-    disk.crashed, disk.told = state, op.remark
-    return op.remark
+    return state, op.remark
 
 
 def lose(worker: Worker, at: str) -> str:
@@ -192,7 +203,7 @@ def crash_at_end(hub: Hub) -> None:
     """All workers have ended: a crash may come now, too."""
     controller = hub.controller
     disk: Disk | None = disk_of(hub)
-    if disk is None or not controller.log or disk.crashed is not None:
+    if disk is None or not controller.log or disk.crashed is not None or not disk.rules.machine:
         return
     number = controller.log[-1][0]
     if controller.active or controller.failure is not None or controller.limit is not None:

@@ -132,6 +132,8 @@ class ControlledReadyQueue:
         tasks = self.tasks
         if owner is not None:
             worker = tasks.worker_of(owner)
+            if tasks.lost and worker in tasks.lost:
+                return
             self.steps[worker.number] = handle
             if worker.begun or worker.given:
                 tasks.gate.ready[worker.number] = place

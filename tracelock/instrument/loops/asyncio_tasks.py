@@ -25,6 +25,7 @@ from tracelock.instrument.loops.asyncio_loop import (
 from tracelock.instrument.loops.awaits import awaiting, frames
 from tracelock.instrument.loops.cancel_ways import deadlines, forget, redelivers, scopes
 from tracelock.instrument.loops.cancelling import Way
+from tracelock.instrument.loops.losing.of_asyncio import lose_tasks, start_on
 from tracelock.instrument.loops.tasks import EPOCH, LoopTasks, TaskWorker
 from tracelock.instrument.network.polled import Polling
 from tracelock.instrument.worker import Uncontrolled, here
@@ -167,6 +168,15 @@ class AsyncioTasks(LoopTasks):
             yield Way("", partial(asyncio.Task.cancel, task))
         yield from deadlines(self.loop._scheduled, worker)
         yield from scopes(worker, self.hub.aim.scopes)
+
+    # --- a host that crashes -----------------------------------------------------------------
+    def lose(self, gone: set[int], host: str, buried: list[Any]) -> None:
+        """Some of the tasks are gone (see ``losing``)."""
+        lose_tasks(self, gone, host, buried)
+
+    def start_on(self, main: Callable[..., Any], arguments: Any, context: Any) -> Any:
+        """Start a task of a host again."""
+        return start_on(self, main, arguments, context)
 
     # --- a step ------------------------------------------------------------------------------
     def fire_timers(self) -> None:
@@ -313,6 +323,8 @@ class AsyncioTasks(LoopTasks):
 
     def close(self) -> None:
         """End the coroutines that are in the middle of their code."""
+        for worker in self.lost:
+            self.close_coroutine(worker)
         for worker in self.order:
             task = worker.task
             worker.fresh.clear()  # dies now: the worker does with a collection

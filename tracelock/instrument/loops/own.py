@@ -8,6 +8,7 @@ it is does nothing while the loop runs. Several may run at a time, each on its t
 from __future__ import annotations
 
 import contextlib
+import sys
 from typing import Any
 
 from tracelock.errors import LimitReached
@@ -138,12 +139,14 @@ class OwnLoopTasks(LoopTasks):
             controller.loops[number] = self.shut
 
     def abandon(self) -> None:
-        """The schedule is over, and so are the workers: end the coroutines that are left."""
+        """The schedule is over, and so are the workers: end the coroutines that are left. A loop
+        that was cut before it ran puts back hooks of its own thread, which this is not."""
         self.ident = get_ident()
-        before = contexts.get(self.ident)
+        before, hooks = contexts.get(self.ident), sys.get_asyncgen_hooks()
         try:
             self.close()
         finally:
+            sys.set_asyncgen_hooks(*hooks)
             contexts.pop(self.ident, None)
             if before is not None:
                 contexts[self.ident] = before

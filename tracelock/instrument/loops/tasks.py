@@ -138,6 +138,7 @@ class LoopTasks:
             hub.controller.gate = self.gate
         self.members: dict[int, Any] = {}
         self.order: list[TaskWorker] = []
+        self.lost: list[TaskWorker] = []  # with a host that has crashed
         self._ops: dict[str, Op] = {}
         self._things: dict[int, tuple[Any, int]] = {}
         self.enter(self.callbacks)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tracelock.instrument.callers import creation_name
-from tracelock.instrument.network.crashes import go_down_by_fault, may_crash
+from tracelock.instrument.network.crashes import go_down_by_fault, who_may_crash
 from tracelock.instrument.network.ends import DATAGRAMS, Direction, End, fail
 from tracelock.instrument.network.faults import fault
 from tracelock.instrument.network.membership import HOST
@@ -72,12 +72,13 @@ def connect(
         end.other = network.whole(end, *address[:2]) if end.tcp else address
         return
     there = network.target(end, address[0]) if end.tcp else end.host
+    crashes = who_may_crash(worker, network, end.host, there)
     broken = fault(
         worker, "refused", "timed out", *may_part(network, end.host, there),
-        *may_crash(worker, network, end.host),
+        *(("crash",) if crashes else ()),
     )  # fmt: skip
     if broken == "crash":
-        go_down_by_fault(worker, network, end.host)
+        go_down_by_fault(worker, network, crashes)
     elif broken == "partition":
         part(worker, network, end.host, str(there))
     elif broken:

@@ -3,19 +3,23 @@
 A worker that is gone stays where it is, and makes no other step: no code of it runs, no
 ``finally`` either, until the schedule is over. Others go on as if its host had been switched off. A
 crash is one step, which depends on every other: of whoever is gone any step could have come before
-it, or not.
+it, or not. Tasks on a loop that others use cannot stay in the middle of a step of theirs, in which
+the loop would wait for them: there a crash comes between two steps, by somebody else.
 """
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextvars import copy_context
 from typing import Any, Final
 
 from tracelock.engine.recording import EVERYTHING
 from tracelock.errors import UsageError
 from tracelock.instrument.callers import caller
+from tracelock.instrument.crashes.below import lose_below
 from tracelock.instrument.hub import Hub
 from tracelock.instrument.network.ends import End
 from tracelock.instrument.network.membership import HOST
@@ -23,7 +27,7 @@ from tracelock.instrument.network.partitions import LENGTHS, under_control
 from tracelock.instrument.network.steps import number_of, reset_by_unknown, tell
 from tracelock.instrument.network.table import Network, network_of
 from tracelock.instrument.primitives import LockStandIn
-from tracelock.instrument.worker import Worker
+from tracelock.instrument.worker import Uncontrolled, Worker
 from tracelock.ops import ATOMIC, CHOOSE, CLEAR, Alternatives, AtomicBody, Op
 from tracelock.schedulers.base import LAST
 
@@ -56,9 +60,11 @@ def crash(host: object, connections: str | None = None) -> None:
     ``connections``: what those learn who are connected with it: ``closed`` (the system closes its
     sockets: an end, or a reset where something was not read), ``reset``, or ``silent`` (nothing:
     nothing is answered, until it is started again); None: that is a choice of the search. Who calls
-    this on that host is gone too. For workers of an exploration, on threads; a loop is gone with
-    its thread. Raises UsageError for what is no host, for tasks of a loop that others use, and
-    elsewhere.
+    this on that host is gone too. A loop is gone with its thread. Of a loop of asyncio that other
+    hosts use the tasks of this host are gone, with its timers and callbacks; whoever waits for one
+    of them goes on as if it had returned None. For workers of an exploration. Raises UsageError for
+    what is no host, where the host is on a loop of trio that others use, where the caller is a task
+    of the host on such a loop, and elsewhere.
     """
     worker, network = under_control("crash")
     name = network.hosts.one(host, "crash")
@@ -67,17 +73,22 @@ def crash(host: object, connections: str | None = None) -> None:
     go_down(worker, network, name, connections)
 
 
-def restart(host: object, main: Callable[..., Any], *arguments: Any) -> threading.Thread:
+def restart(host: object, main: Callable[..., Any], *arguments: Any) -> Any:
     """Start the host again: a thread on it calls ``main`` with these arguments. One that has not
     crashed does so first. Whoever still has a connection with what was there before learns that as
-    soon as he sends something (RFC 9293, 3.5.1). The thread. Raises UsageError as ``crash`` does,
-    and for a coroutine function: have a function call ``asyncio.run`` or ``trio.run``."""
+    soon as he sends something (RFC 9293, 3.5.1). The thread. A coroutine function becomes a task of
+    the loop of asyncio that the host was on with others, or else of the caller's; the task then,
+    None where that is the loop of another thread. Raises UsageError as ``crash`` does, and for a
+    coroutine function where there is no such loop: a function may call ``asyncio.run`` or
+    ``trio.run``."""
     worker, network = under_control("restart")
     name = network.hosts.one(host, "restart")
-    if inspect.iscoroutinefunction(main) or not callable(main):
+    if not callable(main):
+        raise UsageError(f"restart: main is a function or a coroutine function, not {main!r}")
+    if inspect.iscoroutinefunction(main) and _loop_for(worker, network, name) is None:
         raise UsageError(
-            "restart: main is a function, which may call asyncio.run or trio.run, not "
-            f"{'a coroutine function' if callable(main) else repr(main)}"
+            f"restart: there is no loop of asyncio for a coroutine function, which {name} was on "
+            "with others: main is a function, which may call asyncio.run or trio.run"
         )
     if name not in network.hosts.down:
         if network.hosts.members.get(worker.number) == name:
@@ -89,18 +100,27 @@ def restart(host: object, main: Callable[..., Any], *arguments: Any) -> threadin
 def start(
     worker: Worker, network: Network, name: str, main: Callable[..., Any],
     arguments: tuple[Any, ...] = (),
-) -> threading.Thread:  # fmt: skip
+) -> Any:  # fmt: skip
     """Start a host that is down."""
+    loop = _loop_for(worker, network, name)
     network.hosts.down.discard(name)
     for peer in network.silent.pop(name, []):
         _unknown(worker, peer)
     token = HOST.set(name)
     try:
+        if inspect.iscoroutinefunction(main):
+            return loop.start_on(main, arguments, copy_context())
         thread = threading.Thread(target=main, args=arguments, name=f"{name} again")
         thread.start()
     finally:
         HOST.reset(token)
     return thread
+
+
+def _loop_for(worker: Worker, network: Network, name: str) -> Any:
+    """The loop on which a task of this host starts; None for none that can do that."""
+    tasks = network.shared.get(name) or getattr(worker, "tasks", None)
+    return tasks if tasks is not None and hasattr(tasks, "start_on") and tasks.open else None
 
 
 def _unknown(worker: Worker, peer: End) -> None:
@@ -118,20 +138,28 @@ def _unknown(worker: Worker, peer: End) -> None:
 _LENGTH: Final = "seconds until a crashed host is started again"
 
 
-def may_crash(worker: Worker, network: Network, name: str) -> list[str]:
-    """The faults that may come in where ``worker`` does something on this host."""
+def who_may_crash(worker: Worker, network: Network, own: str, other: str | None) -> str:
+    """The host that may crash where ``worker`` does something on the host ``own``, with ``other``;
+    "" for none. That is its own, or, on a loop that hosts share, the one at the other end."""
     hosts = network.hosts
-    if not hosts or name not in hosts or _shared(worker.hub, name):
-        return []
-    return ["crash"] if hosts.members.get(worker.number) == name or not worker.own_thread else []
+    for name in (own, other) if hosts else ():
+        if not name or name not in hosts or name in hosts.down or _refusal(worker, name):
+            continue
+        shares = any(tasks for _, tasks in _sharing(worker.hub, name))
+        if name != own:
+            if shares:
+                return name
+        elif not shares and (hosts.members.get(worker.number) == name or not worker.own_thread):
+            return name
+    return ""
 
 
 def go_down_by_fault(worker: Worker, network: Network, name: str) -> None:
-    """The host that ``worker`` is on crashes, and is started again where it says by what; after how
-    long is a choice."""
+    """This host crashes, and is started again where it says by what; after how long is a choice."""
     main = network.hosts.restarts.get(name)
     if main is None:
-        go_down(worker, network, name, None)
+        with contextlib.suppress(UsageError):  # it may have come onto such a loop just now
+            go_down(worker, network, name, None)
         return
     told = list(LENGTHS.values())
     op = Op(CHOOSE, -1, caller(worker), body=Alternatives(_LENGTH, len(told), told))
@@ -145,35 +173,50 @@ def go_down_by_fault(worker: Worker, network: Network, name: str) -> None:
             start(by, network, name, main)
 
     seconds = list(LENGTHS)[number]
-    go_down(worker, network, name, None, lambda: network.background.add(seconds, again))
+    with contextlib.suppress(UsageError):
+        go_down(worker, network, name, None, lambda: network.background.add(seconds, again))
 
 
 # --- the step --------------------------------------------------------------------------------
 def go_down(
     worker: Worker, network: Network, name: str, connections: str | None,
-    then: Callable[[], object] = lambda: None,
+    then: Callable[[], object] | None = None,
 ) -> None:  # fmt: skip
     """The host crashes, and ``then`` is called, in one step; does not return where ``worker`` is on
-    the host."""
+    the host. Raises UsageError where it cannot."""
     hub = worker.hub
-    _refuse_shared(hub, name)
+    _check(worker, name)
+    if hub.unrecorded is not None:  # what comes of it is kept in the record alone
+        worker.give_up()  # type: ignore[attr-defined]
     if connections is None:
         op = Op(CHOOSE, -1, caller(worker), body=Alternatives(_ENDING, 3, list(ENDINGS)))
         op.remark = ENDINGS[0]
         number: Any = worker.do(op)
         connections = op.remark = ENDINGS[number]
+    _name_ways(worker, network, name)
     step = CrashStep(len(hub.layout.names))
     worker.step(Op(ATOMIC, network.hosts.number(name), caller(worker), body=step, remark="crashed"))
     worker.record({**hub.controller.result, EVERYTHING: True})
-    _refuse_shared(hub, name)
+    _check(worker, name)
     network.hosts.down.add(name)
+    if name in network.hosts.disks:
+        lose_below(worker, caller(worker), network.hosts.disks[name])
+    sharing = list(_sharing(hub, name))
     gone = _workers(hub, network, name)
+    _name_ways(worker, network, name)
     learn = _disconnect(network, name, connections)
-    for one in gone:
+    with Uncontrolled(worker):
+        for loop, tasks in sharing:
+            loop.lose(tasks, name, network.buried)
+            gone |= tasks
+            if tasks:
+                network.shared[name] = loop
+    for one in sorted(gone):
         hub.controller.lose(one)
         network.hosts.members.pop(one, None)
     _free_locks(hub, gone)
-    then()
+    if then is not None:
+        then()
     if worker.number in gone:
         to = hub.decide()
         hub.hand_over(to)
@@ -201,47 +244,98 @@ def _workers(hub: Hub, network: Network, name: str) -> set[int]:
     return gone
 
 
-def _refuse_shared(hub: Hub, name: str) -> None:
-    """Raise UsageError where a task of this host is on a loop that others use."""
-    label = _shared(hub, name)
-    if label:
-        raise UsageError(
-            f"crash: {label} is a task of {name} on a loop that others use: give the host a "
-            "thread with a loop of its own (asyncio.run or trio.run, in a function on it)"
-        )
+def _check(worker: Worker, name: str) -> None:
+    """Raise UsageError where this host cannot crash by ``worker``."""
+    why = _refusal(worker, name)
+    if why:
+        raise UsageError(f"crash: {why}")
 
 
-def _shared(hub: Hub, name: str) -> str:
-    """A task of this host that is on a loop that others use; "" for none."""
+def _refusal(worker: Worker, name: str) -> str:
+    """Why this host cannot crash by ``worker``, "" where it can."""
+    for loop, tasks in _sharing(worker.hub, name):
+        if tasks and not hasattr(loop, "lose"):
+            label = worker.hub.workers[min(tasks)].label
+            return (
+                f"{label} is a task of {name} on a loop of trio that others use, whose nurseries "
+                "have to end in their order: give the host a thread with a loop of its own "
+                "(trio.run, in a function on it)"
+            )
+        if worker.number not in loop.members and (tasks or _serves(worker.hub, loop, name)):
+            return (
+                f"{name} is on a loop that others use, which may be in the middle of a step of it "
+                f"when {worker.label} calls this: have a task on that loop call it, or give the "
+                "host a thread with a loop of its own (asyncio.run, in a function on it)"
+            )
+        if worker.number in tasks or (worker.number in loop.members and HOST.get() == name):
+            return (
+                f"{worker.label} is on {name} itself, on a loop that others use, which cannot go "
+                "on in the middle of its step: have code on another host, or on none, call it, or "
+                "give the host a thread with a loop of its own (asyncio.run, in a function on it)"
+            )
+    return ""
+
+
+def _serves(hub: Hub, loop: Any, name: str) -> bool:
+    """Whether this loop waits for sockets of this host."""
+    return any(
+        getattr(watcher, "tasks", None) is loop
+        for end in network_of(hub).ends.values() if end.host == name
+        for watcher in end.watchers
+    )  # fmt: skip
+
+
+def _sharing(hub: Hub, name: str) -> Iterator[tuple[Any, set[int]]]:
+    """The loops that run and are not this host's alone, and which tasks on them are on it."""
     members = network_of(hub).hosts.members
     own = [
         one.baton
         for one in hub.workers.values()
         if one.own_thread and members.get(one.number) == name
     ]
-    for worker in hub.workers.values():
-        context, tasks = getattr(worker, "context", None), getattr(worker, "tasks", None)
-        if context is None or context.get(HOST) != name or hub.controller.ended[worker.number]:
-            continue
-        if tasks is None or not any(tasks.baton is baton for baton in own):
-            return worker.label
-    return ""
+    loops = {id(one.tasks): one.tasks for one in hub.workers.values() if hasattr(one, "tasks")}
+    loops.update((id(loop), loop) for loop in hub.own_loops)
+    for loop in loops.values():
+        if loop.open and not any(loop.baton is baton for baton in own):
+            yield loop, {
+                one.number for one in loop.order
+                if one.context is not None and one.context.get(HOST) == name
+                and not hub.controller.ended[one.number]
+            }  # fmt: skip
+
+
+def _name_ways(worker: Worker, network: Network, name: str) -> None:
+    """The directions of this host's connections are objects, used or not: what is sent there later
+    could have been sent before the crash."""
+    for end in _ends(network, name):
+        for way in (end.incoming, end.outgoing):
+            if way is not None:
+                number_of(worker, way)
+
+
+def _ends(network: Network, name: str) -> list[End]:
+    """The ends of this host's connections, those too that it has not accepted yet."""
+    found = [end for end in network.ends.values() if end.host == name]
+    for port in network.ports.values():
+        if port.end is not None and port.end.host == name and port.end.stream:
+            found += port.end.arrived
+    return list(dict.fromkeys(found))
 
 
 def _disconnect(network: Network, name: str, connections: str) -> list[End]:
     """The sockets of the host are gone. The ends that may be ready for something else now."""
     models: Any = network.hub.controller.models
-    mine = [end for end in network.ends.values() if end.host == name]
-    mine = list(dict.fromkeys(mine))
+    mine = _ends(network, name)
     for descriptor in [fd for fd, end in network.ends.items() if end.host == name]:
         del network.ends[descriptor]
     for port in network.ports.values():
         if port.end is not None and port.end.host == name:
-            mine += port.end.arrived if port.end.stream else ()
             port.end.listens, port.end = False, None
             models[port.number].arrived, models[port.number].limit = 0, -1
     learn = []
     for end in mine:
+        drops = [one.drop(end) for one in end.watchers if hasattr(one, "drop")]
+        network.buried += drops
         end.watchers, end.connecting = [], None
         peer = end.peer
         if end.closed or peer is None or end.incoming is None or end.outgoing is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
@@ -22,7 +23,8 @@ _SIZE: Final = (1 << 24) - 2
 
 class Hosts:
     """``members``: on which host a thread is, by the number of its worker. ``down``: which have
-    crashed. ``parted``: pairs of hosts between which nothing arrives."""
+    crashed. ``parted``: pairs of hosts between which nothing arrives. ``restarts``, ``disks``: by
+    host what starts it again, and the directory of its files."""
 
     def __init__(self, network: Network) -> None:
         self.network = network
@@ -33,10 +35,10 @@ class Hosts:
         self._addresses: dict[str, str] = {}
         self._names: dict[str, str] = {}
         self.restarts: dict[str, Callable[[], object]] = {}
+        self.disks: dict[str, str] = {}
         for one in sorted(made, key=lambda one: one.name):
             self.add(one.name)
-            if one.restarts is not None:
-                self.restarts[one.name] = one.restarts
+            self._knows(one)
         self._first = frozenset(self._addresses)
 
     # --- which there are ---------------------------------------------------------------------
@@ -65,12 +67,25 @@ class Hosts:
     def make(self, worker: Worker, host: NetworkHost) -> None:
         """``worker`` makes a host, if it is not there: others may have asked for it before."""
         name = host.name
-        if host.restarts is not None:
-            self.restarts[name] = host.restarts
+        self._knows(host)
         if name not in self._addresses:
             if worker.hub.running:
                 worker.step(Op(SET, self.number(name), caller(worker)))
             self.add(name)
+
+    def _knows(self, host: NetworkHost) -> None:
+        """What is said of a host: each is told once, where it is made or later. Raises UsageError
+        where two of them would have the same files."""
+        if host.restarts is not None:
+            self.restarts[host.name] = host.restarts
+        for name, disk in self.disks.items() if host.disk else ():
+            if name != host.name and os.path.commonpath((disk, host.disk)) in (disk, host.disk):
+                raise UsageError(
+                    f"host: the disk of {host.name}, {host.disk}, and that of {name}, {disk}, have "
+                    "files in common: give each a directory of its own"
+                )
+        if host.disk:
+            self.disks[host.name] = host.disk
 
     def number(self, name: str) -> int:
         """The host as an object of the schedule."""

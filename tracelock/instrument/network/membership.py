@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 from collections.abc import Callable
 from contextvars import ContextVar, Token
 from typing import Any, Final, TypeVar
@@ -32,9 +33,12 @@ class NetworkHost:
     """What ``tracelock.host`` gives: a context manager, also an asynchronous one, and a decorator
     of functions and coroutine functions. It may be entered any number of times."""
 
-    def __init__(self, name: str, restarts: Callable[[], object] | None = None) -> None:
+    def __init__(
+        self, name: str, restarts: Callable[[], object] | None = None, disk: str = ""
+    ) -> None:
         self.name = name
         self.restarts = restarts
+        self.disk = disk
 
     def __enter__(self) -> NetworkHost:
         _tell(makes, self)
@@ -81,7 +85,10 @@ class NetworkHost:
 _entered: Final[ContextVar[tuple[Token[str], ...]]] = ContextVar("tracelock hosts", default=())
 
 
-def host(name: str, *, restarts: Callable[[], object] | None = None) -> NetworkHost:
+def host(
+    name: str, *, restarts: Callable[[], object] | None = None,
+    disk: str | os.PathLike[str] | None = None,
+) -> NetworkHost:  # fmt: skip
     """The host of this name in the network in memory.
 
     What is started inside of ``with tracelock.host("db"):`` belongs to it, threads and tasks, and
@@ -92,7 +99,9 @@ def host(name: str, *, restarts: Callable[[], object] | None = None) -> NetworkH
     ``name``: letters, digits, ``-`` and ``.``, up to 63. Make hosts before the workers begin, or in
     ``setup``: a name that is asked for before that host was made is that of a machine outside.
     ``restarts``: what a thread on the host calls when it is started again after a crash that the
-    search has made; without it the host stays down. Raises UsageError for what is no such name.
+    search has made; without it the host stays down. ``disk``: the directory of its files. Where
+    ``crash_consistency`` is on, a crash of the host may lose what is not synced there, and nothing
+    of others. Raises UsageError for what is no such name, and no path.
     """
     plain = isinstance(name, str) and name.isascii() and 0 < len(name) <= _LONGEST
     if not plain or not all(one.isalnum() or one in "-." for one in name) or name[0] in "-.":
@@ -101,7 +110,10 @@ def host(name: str, *, restarts: Callable[[], object] | None = None) -> NetworkH
         )
     if name.replace(".", "").isdigit() or name.lower().startswith("localhost"):
         raise UsageError(f"host: {name!r} is an address, or this machine itself")
-    found = NetworkHost(name.lower(), restarts)
+    if disk is not None and not isinstance(disk, (str, os.PathLike)):
+        raise UsageError(f"host: disk is the path of a directory, not {disk!r:.80}")
+    path = "" if disk is None else os.path.abspath(os.fsdecode(disk))
+    found = NetworkHost(name.lower(), restarts, path)
     if not _tell(makes, found):
         made.add(found)
     return found

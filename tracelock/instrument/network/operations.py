@@ -15,7 +15,7 @@ from typing import Any, Final, NoReturn
 
 from tracelock.instrument.callers import caller
 from tracelock.instrument.network.connections import receives, used
-from tracelock.instrument.network.crashes import go_down_by_fault, may_crash
+from tracelock.instrument.network.crashes import go_down_by_fault, who_may_crash
 from tracelock.instrument.network.ends import LONGEST, READABLE, WRITABLE, End, fail
 from tracelock.instrument.network.faults import fault
 from tracelock.instrument.network.partitions import may_part, part
@@ -140,14 +140,15 @@ def _faults(worker: Worker, end: End, kinds: Iterable[str]) -> None:
     """What may happen to a connection before something is done at ``end``."""
     network, other = network_of(worker.hub), end.peer.host if end.peer is not None else None
     cut = end.outgoing is None or end.outgoing.cut
+    crashes = who_may_crash(worker, network, end.host, other)
     broken = fault(
         worker, *(() if cut else ("reset",)), *may_part(network, end.host, other),
-        *may_crash(worker, network, end.host), *kinds,
+        *(("crash",) if crashes else ()), *kinds,
     )  # fmt: skip
     if broken in _OF_ONE_DIRECTION:
         _OF_ONE_DIRECTION[broken](worker, end)
     elif broken == "crash":
-        go_down_by_fault(worker, network, end.host)
+        go_down_by_fault(worker, network, crashes)
     elif broken == "partition":
         part(worker, network, end.host, str(other))
     elif broken:

@@ -122,6 +122,13 @@ class Polling:
             self._descriptors.pop(end, None)
             end.watchers = [one for one in end.watchers if one is not self]
 
+    def drop(self, end: End) -> Any:
+        """The host of ``end`` has crashed: nobody waits for it any more. What was to be called."""
+        descriptor = self._descriptors.get(end, -1)
+        key = self.kept.get(descriptor)
+        self._forget(descriptor)
+        return key
+
     def get_key(self, fileobj: Any) -> SelectorKey:
         descriptor = fileobj if isinstance(fileobj, int) else int(fileobj.fileno())
         key = self.kept.get(descriptor)

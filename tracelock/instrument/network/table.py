@@ -63,7 +63,8 @@ class Network(Wing):
     host, and number or path; all addresses of one host are one. ``crossing``: the
     connections between hosts, those that have ended too; ``waiting_for``: ends that are to connect
     with a host when a partition is healed; ``silent``: by host that has crashed those that were
-    connected with it and do not know."""
+    connected with it and do not know; ``shared``: by host the loop that its tasks were on with
+    those of others; ``buried``: what of crashed hosts is kept until the schedule is over."""
 
     key = "network"
 
@@ -79,6 +80,8 @@ class Network(Wing):
         self.crossing: list[Crossing] = []
         self.waiting_for: list[tuple[End, str]] = []
         self.silent: dict[str, list[End]] = {}
+        self.buried: list[Any] = []
+        self.shared: dict[str, Any] = {}
         self.background = Background(self)
 
     def keeps(self, sock: Any) -> bool:

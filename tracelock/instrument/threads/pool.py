@@ -92,7 +92,9 @@ class PooledThread:
                 return
 
     def tidy(self) -> None:
-        """Remove what the program has left in thread-local objects. In this thread."""
+        """Remove what the program has left in thread-local objects, and what it has asked to be
+        told of asynchronous generators, which keeps alive whoever is told. In this thread."""
+        sys.set_asyncgen_hooks(None, None)
         for key in [key for key in self._locals if key not in self._clean]:
             del self._locals[key]
         if HIDDEN_LOCALS and not self.once:

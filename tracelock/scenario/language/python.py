@@ -154,7 +154,7 @@ class PythonDecl(DocumentModel):
         False,
         description="Whether the machine may crash at any operation on files, which loses what was "
         "not synced; a table: states (how many are tried at each point), block (how many bytes of "
-        "a file are written at once).",
+        "a file are written at once), machine (false: only hosts with a disk of their own crash).",
     )
     recover: OptionalText = Field(
         None,
