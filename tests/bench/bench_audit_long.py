@@ -17,8 +17,8 @@ from time import perf_counter, process_time
 
 from tests.helpers.audited import NAMES, STRATEGIES
 from tracelock.audit.bench import Bench
-from tracelock.audit.clients import ClientOf
-from tracelock.audit.judging import Contracts, Judge
+from tracelock.audit.clients import ClientOf, Contracts
+from tracelock.audit.judging import Judge
 from tracelock.audit.reading import calls_of
 from tracelock.audit.source import imported, module_text
 from tracelock.audit.subjects import modules_of, strategies_of, subject_of

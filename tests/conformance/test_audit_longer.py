@@ -15,8 +15,8 @@ import pytest
 from tests.conformance.test_audit_brute import VARIABLES, Access, random_method
 from tests.helpers.amount import FULL, amount
 from tracelock.audit.bench import Bench
-from tracelock.audit.clients import ClientOf
-from tracelock.audit.judging import Contracts, Judge
+from tracelock.audit.clients import ClientOf, Contracts
+from tracelock.audit.judging import Judge
 from tracelock.audit.reading import MethodCall
 from tracelock.audit.source import imported, module_text
 from tracelock.audit.subjects import subject_of
@@ -154,6 +154,13 @@ def test_a_longer_client_fails_where_some_execution_is_of_no_order(
             client = ClientOf((), threads, (calls["state"],))
             first, second = ([methods[one] for one in line] for line in names)
             wrong = goes_wrong((first, second))
+            bare = Judge(bench, ClientOf((), threads), Contracts("linearizable"), module.numbered)
+            bare.late = True
+            bench.begin(bare.client)
+            searched = bench.explore(bare, 100_000, 200.0)
+            serial = not (bare.anomaly or bare.pending or bare.asked)
+            assert searched.exhaustive and bare.serial.keys() | bare.asked.keys()
+            assert not (serial and wrong), (text, names)  # nothing is asked afterwards then
             for how in ("at once", "late", *(["marked"] if FULL else [])):
                 judge = Judge(bench, client, Contracts("linearizable"), module.numbered)
                 judge.late = how == "late"

@@ -6,13 +6,10 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import combinations, permutations
-from typing import Any
 
 import pytest
 
 from tests.helpers.amount import amount
-from tracelock.audit.bench import ClientRun
-from tracelock.audit.judging import Anomaly, Judge
 from tracelock.audit.overlaps import Pair, overlaps_of
 
 #: A step: worker, variable, whether it writes; of "timer" that time has passed for it.
@@ -182,28 +179,3 @@ def test_steps_of_others_may_be_a_part_of_calls() -> None:
     made = Made([(0, "x", True), (2, "x", True), (1, "x", True)], [(0, 0, 1), (1, 0, 3)])
     assert not overlaps_of(made, made.spans, ()).serial
     assert overlaps_of(made, made.spans, [2]).serial
-
-
-def test_what_calls_come_to_that_wait_beside_each_other_is_not_told_as_wrong() -> None:
-    """In longer clients: in any order of the calls more time would have passed."""
-
-    class Unexplained(Judge):
-        def _ended(self, run: ClientRun) -> Anomaly | None:
-            return Anomaly("no order", "explains it")
-
-    def judge(late: bool, timed: bool, how: str) -> Judge:
-        nothing: Any = None
-        judge = Unexplained(nothing, nothing, nothing, nothing, late=late)
-        judge._explained(ClientRun({0: (how, 1)}, timed=timed))
-        return judge
-
-    kept = judge(True, True, "returns")
-    assert kept.anomaly is None
-    assert "was not judged" in " ".join(kept.reasons())
-    for told in (
-        judge(False, True, "returns"),
-        judge(True, False, "returns"),
-        judge(True, True, "raises"),
-    ):
-        assert told.anomaly is not None
-        assert not told.reasons()

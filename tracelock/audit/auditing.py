@@ -9,10 +9,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from time import monotonic
 from typing import Any, Final
 
+from tracelock.audit.clients import Contracts
 from tracelock.audit.columns import cancelled, closed
 from tracelock.audit.deadlines import deadline, pauses
 from tracelock.audit.going import AuditOptions, Going, Progress
-from tracelock.audit.judging import Contracts, Oracle
+from tracelock.audit.judging import Oracle
 from tracelock.audit.kinds import KINDS, TASKS, THREADS, check_backend
 from tracelock.audit.longer import longer
 from tracelock.audit.matrix import Audited

@@ -12,22 +12,31 @@ meet.
 from __future__ import annotations
 
 import queue
-import threading
-from collections import deque
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, Final, Self
 
-from tracelock.audit.clients import ClientOf
+from tracelock.audit.clients import ClientOf, named, shut
+from tracelock.audit.clocks import (
+    AFTER,
+    CallClocks,
+    CallTimes,
+    Following,
+    KnownOrders,
+    Noting,
+    TimedOrder,
+    matter,
+)
 from tracelock.audit.overlaps import Overlaps, Pair, overlaps_of
 from tracelock.audit.reading import MethodCall
 from tracelock.audit.results import WAITS as WAITS
 from tracelock.engine.limits import Interrupted, RunLimits
 from tracelock.errors import UsageError
 from tracelock.explore.search import Budget, Searched
-from tracelock.schedulers.base import WORKER, Choice, OneSchedule, Run, Scheduler, Wrapper
+from tracelock.instrument.shown_clock import ShownClock
+from tracelock.schedulers.base import Run, Scheduler, Wrapper
 from tracelock.session.code import PythonCode
 from tracelock.session.host import run_once
 from tracelock.session.plan import Plan
@@ -64,6 +73,11 @@ class ClientRun:
     other_timer: bool = False
     #: Time passed in it: some sleep or timeout ended.
     timed: bool = False
+    #: Its calls have seen that; a wait was, or may have been, ended by a timeout that is not known.
+    times: CallTimes = ()
+    expired: bool = False
+    #: Of an order in which others come in where a call waits: perhaps where one only let time pass.
+    let_in: bool = False
     #: Of each event, how many steps of all workers came before it.
     places: list[int] = field(default_factory=list)
     #: When its calls may begin and end in executions that are equivalent to it, if that is known.
@@ -79,9 +93,15 @@ class ClientRun:
         return sorted(self.begun - self.results.keys())
 
     @property
-    def beside(self) -> bool:
-        """Whether time passed, and all calls returned: what they did may depend on the time."""
-        return self.timed and all(result[0] == "returns" for result in self.results.values())
+    def given(self) -> CallTimes:
+        """What its calls have to be given to be compared with others; nothing where time stood
+        still for them."""
+        return self.times if matter(self.times) else ()
+
+    @property
+    def timeouts(self) -> bool:
+        """Whether a wait of it was, or may have been, ended by a timeout."""
+        return self.expired or any(any(one.waits) for _, one in self.times)
 
     def before(self) -> set[tuple[int, int]]:
         """The pairs of calls of which the first had ended when the second began."""
@@ -131,6 +151,8 @@ class Bench:
     that it has; ``instrument``: modules to look into, that one among them."""
 
     backend = "threading"
+    #: Whether timers can be had to fire, and workers to sleep while nobody else goes on.
+    may_force = True
 
     def __init__(
         self, cls: type, module: ModuleType, calls: Sequence[MethodCall], workers: int,
@@ -141,6 +163,9 @@ class Bench:
         self._client = ClientOf((), ((),) * workers)
         self._order: tuple[int, ...] | None = None
         self._open = False
+        self._given: CallTimes = ()
+        self._clocks = CallClocks()
+        self._orders = KnownOrders()
         self._marked = False
         self._gates: list[Any] = []
         self._line: Any = None
@@ -161,6 +186,7 @@ class Bench:
         host = target.open(self.plan)
         assert isinstance(host, PythonHost)
         self.host = host
+        self._all = list(host.program.workers)
 
     def __enter__(self) -> Self:
         self.host.__enter__()
@@ -184,14 +210,16 @@ class Bench:
         it = self._made()
         for call in self._client.before:
             self._attempt(call, it)
-        self._gates = [_shut() for _ in self._order or ()]
+        self._gates = [shut() for _ in self._order or ()]
         if self._gates:
             self._gates[0].release()
-        self._ended = [_shut() for _ in range(self.width)]
+        self._ended = [shut() for _ in range(self.width)]
         return it
 
     def _begin_run(self) -> None:
-        self.run = ClientRun()
+        self.run, self._clocks = ClientRun(), CallClocks(self._given)
+        clock = self.host.backend.hub.wing(ShownClock)
+        clock.show, clock.beside = self._clocks.show, self._clocks.beside
 
     def _made(self) -> Any:
         return self._known(self._module.make())
@@ -218,27 +246,35 @@ class Bench:
                         gates[turn + 1].release()
                 if line is not None:
                     line.put(number)
-                self._note(True, number)
+                self._note(True, number, place)
                 run.results[number] = self._attempt(calls[number], it)
-                self._note(False, number)
+                self._note(False, number, place)
                 if line is not None:
                     line.put(number)
                 if order is not None and not self._open and turn + 1 < len(gates):
                     gates[turn + 1].release()
 
-            self._ended[place].release()
+            if self._client.after:
+                self._ended[place].release()
 
         return named(work, WORKERS[place])
 
-    def _note(self, begins: bool, number: int) -> None:
+    def _note(self, begins: bool, number: int, place: int) -> None:
+        controller = self.host.backend.hub.controller
+        steps = len(controller.log)
         self.run.events.append((begins, number))
-        self.run.places.append(len(self.host.backend.hub.controller.log))
+        self.run.places.append(steps)
+        if begins:
+            self._clocks.begins(place, number, controller.now, steps)
+        else:
+            self._clocks.ends(place, steps)
 
     def _last(self) -> Callable[[Any], None]:
         def afterwards(it: Any) -> None:
             run = self.run
             for one in self._ended:
                 one.acquire()
+            self._clocks.begins(self.width, AFTER, self.host.backend.hub.controller.now)
             for call in self._client.after:
                 run.after.append(WAITS)
                 run.after[-1] = self._attempt(call, it)
@@ -267,10 +303,10 @@ class Bench:
     def in_real_time(self, overlaps: Overlaps, pairs: Sequence[Pair]) -> ClientRun | None:
         """An execution like this one in which of each of these pairs of calls the first one has
         ended when the second one begins; None where it cannot be had."""
-        following = _Following(overlaps.sequence(pairs))
+        following = Following(overlaps.sequence(pairs))
         self._marked = True
         try:
-            scheduler = _Noting(following)
+            scheduler = Noting(following)
             run_once(self.host, scheduler)
             self.schedules += 1
             self._stopped(scheduler.controller)
@@ -291,6 +327,8 @@ class Bench:
             raise UsageError(f"a client of {len(client.threads)} workers on a bench of {width}")
         threads = (*client.threads, *[()] * (width - len(client.threads)))
         self._client = ClientOf(client.before, threads, client.after)
+        # nobody has to wait for the others where nothing is asked afterwards
+        self.host.program.workers = self._all[: None if client.after else width]
         self.host.notes.clear()
         self.host.backend.account.restart()
         self.host.backend.cut_daemons = False
@@ -300,20 +338,40 @@ class Bench:
         ended. ``open``: where one waits the next ones are made."""
         self._order, self._open = tuple(order), open
         try:
-            scheduler = _Noting(self.own_order())
-            run_once(self.host, scheduler)
-            self.schedules += 1
-            self._stopped(scheduler.controller)
-            self.look(scheduler.controller, lambda run: True)
-            log = scheduler.controller.log
-            self.run.timed = bool(log and log[-1][5] > 0)
+            forced = self.may_force and any(any(one.waits) for _, one in self._given)
+            if not forced:
+                self._once(self.own_order())
+            if forced or (self.may_force and open and self.run.timed):
+                self._once(TimedOrder(lambda: self._clocks), "adversarial")
         finally:
             self._order = None
         return self.run
 
+    def _once(self, order: Scheduler, clock: str | None = None) -> None:
+        scheduler = Noting(order)
+        run_once(self.host, scheduler, clock)
+        self.schedules += 1
+        self._stopped(scheduler.controller)
+        self.look(scheduler.controller, lambda run: True)
+
+    @contextmanager
+    def given(self, times: CallTimes) -> Iterator[None]:
+        """While this is entered calls in an order are shown these times, and have these
+        timeouts."""
+        self._given = times
+        try:
+            yield
+        finally:
+            self._given = ()
+
     def in_orders(self, order: Sequence[int], open: bool = False) -> list[ClientRun]:
-        """The one thing that they come to."""
-        return [self.in_order(order, open)]
+        """The one thing that they come to. What is known of other clients is not made again."""
+        given = dict(self._given)
+        known = self._orders.look(self._client, order, open, given)
+        if known is None:
+            known = self.in_order(order, open)
+            self._orders.note(self._client, order, open, given, known)
+        return [known]
 
     def cancelled(self, wanted: bool) -> AbstractContextManager[None]:
         """While this is entered the first worker may be cancelled, or not."""
@@ -366,43 +424,12 @@ class Bench:
             verdict = host.runner.verdict(controller)
             if verdict.kind not in ("deadlock", "passed"):
                 self.run.died = verdict.message or verdict.kind
+        self._timing(controller)
         return judge(self.run)
 
-
-def _shut() -> threading.Lock:
-    """What one waits for and another opens, once: nobody can look whether it is open, so that there
-    is one order of the two. An event would be code that may be looked into."""
-    gate = threading.Lock()
-    gate.acquire()
-    return gate
-
-
-def named(work: Callable[..., Any], name: str) -> Callable[..., Any]:
-    """``work``, called like that."""
-    work.__name__ = work.__qualname__ = name
-    return work
-
-
-class _Following(OneSchedule):
-    """The workers in a given order, as long as that can be."""
-
-    name = "in real time"
-
-    def __init__(self, workers: Sequence[int]) -> None:
-        self._left = deque(workers)
-
-    def pick(self, choice: Choice) -> int:
-        if choice.kind != WORKER:
-            return choice.options[0]
-        wanted = self._left.popleft() if self._left else -1
-        return wanted if wanted in choice.options else choice.options[0]
-
-
-class _Noting(Wrapper):
-    """Any scheduler, with the run that it decides for kept."""
-
-    controller: Any = None
-
-    def attach(self, run: Run) -> None:
-        self.controller = run
-        self.inner.attach(run)
+    def _timing(self, controller: Any) -> None:
+        """Note what the calls have seen of time."""
+        self.run.timed = controller.now > 0
+        if controller.now > 0 or self._given:
+            self.run.times = self._clocks.times(controller.log)
+        self.run.let_in = self._open and self._order is not None and self.run.timeouts

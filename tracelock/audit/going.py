@@ -10,13 +10,13 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.audit.bench import Bench
-from tracelock.audit.clients import ClientOf
-from tracelock.audit.judging import Contracts, Judge, Oracle
+from tracelock.audit.clients import ClientOf, Contracts
+from tracelock.audit.judging import Judge, Oracle
 from tracelock.audit.kinds import WorkerKind
 from tracelock.audit.matrix import FAILED, PASSED, SKIPPED, UNFINISHED, VERIFIED, AuditCell, Audited
 from tracelock.audit.modelled import ModelOracle
 from tracelock.audit.planning import AuditPlan, Planner
-from tracelock.audit.reading import AuditedClass, MethodCall
+from tracelock.audit.reading import AuditedClass, MethodCall, say_arguments
 from tracelock.audit.task_judging import TaskJudge
 from tracelock.errors import UsageError
 from tracelock.history.contracts import UNSAFE
@@ -30,6 +30,8 @@ CLIENT_SECONDS: Final = 4.0
 _CLIENT: Final = 1 / 15
 #: Of the time: what finding the states to begin in may take.
 _PLANNING: Final = 0.25
+#: Clients that are not serial after which others are not taken to be so.
+_NOT_SERIAL: Final = 12
 #: Variants of a call that are set beside those of another one.
 VARIANTS: Final = 3
 
@@ -92,6 +94,7 @@ class Going:
     #: Of clients whose first call has one: what it comes to when its time is up.
     expired: dict[ClientOf, Any] = field(default_factory=dict)
     _total: int = 0
+    _not_serial: int = 0
 
     def pairs(self, until: float) -> None:
         """The states to begin in, then every cell, a client of each in turn, in a share of the
@@ -107,9 +110,10 @@ class Going:
         self.plan = planner.plan(self.calls, self.subject.tasks)
         for name in [one for one in self.audited.methods if not self.calls[one]]:
             self.audited.methods.remove(name)
-            self.audited.missing[name] = (
-                f"each call raises TypeError: give its arguments by --strategy {name}.NAME=EXPR"
-            )
+            how = f"give its arguments by --strategy {name}.NAME=EXPR"
+            if self.subject.in_c(name):
+                how = say_arguments(name)
+            self.audited.missing[name] = f"each call raises TypeError: {how}"
         self.calls = {name: self.calls[name] for name in self.audited.methods}
         self.audited.notes += map(self._never_well, filter(self._fails, self.calls))
         if monotonic() > options.until(_PLANNING):
@@ -212,6 +216,10 @@ class Going:
         ``late``: see ``Judge``, of threads, without a model."""
         options, bench = self.options, self.bench
         self.audited.clients += 1
+        if late and client.after:
+            entry = self._serial(client)
+            if entry is not None:
+                return entry
         judge = self.kind.judge(self.oracle, client, options.contracts, self.module.numbered)
         if cancelling:
             judge.cancelling = True  # type: ignore[attr-defined]
@@ -232,12 +240,31 @@ class Going:
         with bench.cancelled(cancelling), bench.deadlines() if limited else nullcontext():
             searched = bench.explore(judge, options.schedules, min(most, left))
         unseen = self._reasons(client, searched)
-        if late:
-            judge.ask(bool(unseen))
+        judge.ask(late and bool(unseen))
         judge.settle()
         unseen += filter(None, [judge.show(bench)])
         reasons = [*judge.reasons(), *unseen]
         return JudgedClient(client, judge, searched, reasons)
+
+    def _serial(self, client: ClientOf) -> JudgedClient | None:
+        """A client of which each execution is serial, without the calls afterwards: what these come
+        to follows from the order of the calls that explains it (``overlaps``), as they begin when
+        all others have ended, so that nothing would be compared. None where it has to be explored
+        with them; after some of those that is not tried any more."""
+        if self._not_serial > _NOT_SERIAL:
+            return None
+        bare = ClientOf(client.before, client.threads)
+        judge = self.kind.judge(self.oracle, bare, self.options.contracts, self.module.numbered)
+        judge.late = True
+        self.bench.begin(bare)
+        left = max(0.5, self.options.until(1.0) - monotonic())
+        searched = self.bench.explore(judge, self.options.schedules, min(CLIENT_SECONDS, left))
+        others = judge.anomaly or judge.pending or judge.asked
+        if others or not judge.serial or self._reasons(bare, searched):
+            self._not_serial += 1
+            return None
+        judge.client = client
+        return JudgedClient(client, judge, searched)
 
     def _reasons(self, client: ClientOf, searched: Searched) -> list[str]:
         """Why a client that went well is not verified."""

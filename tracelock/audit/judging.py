@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+import builtins
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from itertools import pairwise, permutations
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, Self
 
 from tracelock.audit.bench import WAITS, Bench, ClientRun
-from tracelock.audit.clients import ClientOf, orders
+from tracelock.audit.clients import ClientOf, Contracts, kept_orders, orders, shown_as
+from tracelock.audit.clocks import CallTimes, in_vain, others
 from tracelock.audit.overlaps import Pair
-from tracelock.audit.reading import MethodCall
-from tracelock.audit.results import CANCELLED, evenly
-from tracelock.history.contracts import (
-    CANCELS,
-    DIRTY_READ,
-    ITERATIONS,
-    LINEARIZABLE,
-    NO_CRASH,
-    RENDEZVOUS,
-    WEAK_ITERATION,
-)
+from tracelock.audit.results import CANCELLED
+from tracelock.history.contracts import CANCELS, NO_CRASH, RENDEZVOUS
 from tracelock.history.values import told
 
-#: What is put in the place of a result that is not compared.
-ANY: Final = ("returns", "anything")
-_ITERATING: Final = ITERATIONS | {"iter"}
 _CANCELLED: Final = (("raises", "CancelledError"), CANCELLED)
-#: Results that go through a container.
 _ITEMS: Final = ("items", "list", "mapping", "set", "tuple")
 
 
@@ -63,52 +53,12 @@ class Oracle(Protocol):
         """All that the calls with these numbers may come to; see ``Bench.in_order``."""
 
 
-class Contracts:
-    """The words of the methods, by what they are called in the matrix or in Python. ``any_order``:
-    judged by a model, the methods of which it says that items come in any order."""
-
-    def __init__(
-        self, given: str | Mapping[str, str], reads: Sequence[MethodCall] = (),
-        any_order: Collection[str] | None = None,
-    ) -> None:  # fmt: skip
-        self._given = given
-        self._reads = frozenset(reads)
-        self.any_order = any_order
-        #: Methods that take nothing for their caller, whatever they are called.
-        self.take_nothing: set[str] = set()
-
-    def knowing(self, reads: Sequence[MethodCall]) -> Contracts:
-        """The same, with the calls that change nothing."""
-        return Contracts(self._given, reads, self.any_order)
-
-    def of(self, method: str) -> str:
-        """The word of a method."""
-        if isinstance(self._given, str):
-            return self._given
-        return self._given.get(method, LINEARIZABLE)
-
-    def view(self, call: MethodCall, result: Any) -> Any:
-        """A result as far as it is compared."""
-        word = self.of(call.method)
-        hidden = (
-            word == NO_CRASH
-            or (word == WEAK_ITERATION and call.method in _ITERATING)
-            or (
-                word == DIRTY_READ and (call in self._reads or call.method in ("in", "x[k]", "get"))
-            )
-        )
-        if hidden and result[0] == "returns":
-            return ANY
-        if self.any_order is None:
-            return result
-        return evenly(result, call.method in self.any_order)
-
-
 #: Why nothing is claimed of a client in which time passes.
 _BESIDE: Final = (
-    "calls that wait beside each other take less time than in any order: what then comes of them "
-    "was not judged"
+    "what came of calls that take time beside each other may be for want of it: not judged there"
 )
+#: Exceptions that no want of time makes right.
+_CRASHES: Final = ArithmeticError, AssertionError, AttributeError, LookupError, NameError, TypeError
 
 
 @dataclass
@@ -117,7 +67,8 @@ class Judge:
     ends; ``anomaly``: what was found; ``unjudged``: why some schedules could not be judged;
     ``suspected``: schedules, each with pairs of calls, that would go wrong if of each pair the
     first one had ended before the second began, which is possible in an equivalent one.
-    ``beside``: time passed in schedules that no order explains.
+    ``beside``: schedules that no order explains may be explained by time. ``given``: what each call
+    is given of it (``clocks``); what needs others is judged by another judge, ``_others``.
 
     ``late``: orders of the calls are made only once they are needed, after the search: a serial
     schedule (``overlaps``) is explained by an order that was not run. ``asked``: the others."""
@@ -137,6 +88,9 @@ class Judge:
     asked: dict[Any, ClientRun] = field(default_factory=dict)
     serial: dict[Any, ClientRun] = field(default_factory=dict)
     beside: bool = False
+    given: CallTimes = ()
+    spread: list[LegalOrder] = field(default_factory=list)
+    _others: dict[CallTimes, Self] = field(default_factory=dict)
     _timely: set[Any] = field(default_factory=set)
     _runs: dict[tuple[tuple[int, ...], bool], list[ClientRun]] = field(default_factory=dict)
 
@@ -147,18 +101,27 @@ class Judge:
             self._learn(order)
 
     def _learn(self, order: tuple[int, ...]) -> None:
+        """Others come in where a call waits for them: where it waits for ever, or for some time.
+        Not where it sleeps, since what it has begun it may spoil by that as by any other switch:
+        what then comes of them only says that time may be the reason (``spread``)."""
         count = len(self.client.calls)
-        for one in (False, True):
-            found = self._in_orders(order, one)
-            for run in found:
-                if run.died:
-                    self.unjudged = f"one after the other, {run.died}"
-                if len(run.results) == count:
-                    self.legal.append(LegalOrder(run.before(), self.results(run), self.whole(run)))
-            if all(len(run.results) == count and not run.timed for run in found):
-                break
+        found = self.orders_of(order, False)
+        self._learn_of(found, self.legal)
+        waits = any(len(run.results) < count for run in found)
+        if waits or any(run.timeouts for run in found):
+            meeting = self.orders_of(order, True)
+            late = [run for run in meeting if run.let_in and not waits]
+            self._learn_of([run for run in meeting if run not in late], self.legal)
+            self._learn_of(late, self.spread)
 
-    def _in_orders(self, order: tuple[int, ...], open: bool) -> list[ClientRun]:
+    def _learn_of(self, runs: Sequence[ClientRun], legal: list[LegalOrder]) -> None:
+        for run in runs:
+            if run.died:
+                self.unjudged = f"one after the other, {run.died}"
+            if len(run.results) == len(self.client.calls):
+                legal.append(LegalOrder(run.before(), self.results(run), self.whole(run)))
+
+    def orders_of(self, order: tuple[int, ...], open: bool) -> list[ClientRun]:
         """What the oracle says, which is asked once. A call that waits, while no other is made,
         does so whatever would come after it."""
         begins = range(1, len(order) + 1)
@@ -170,6 +133,72 @@ class Judge:
         if len(runs) == 1 and runs[0].waiting and not open:
             self._runs[order[: len(runs[0].begun)], False] = runs
         return runs
+
+    # --- what depends on the time ------------------------------------------------------------
+    def _other(self, times: CallTimes) -> Self:
+        """The judge of schedules in which calls have seen these times."""
+        if times not in self._others:
+            parts = self.oracle, self.client, self.contracts, self.numbered
+            known = self._others[times] = type(self)(*parts, given=times)
+            with known.giving():
+                known.learn()
+        return self._others[times]
+
+    def giving(self) -> AbstractContextManager[None]:
+        """While this is entered the oracle gives calls the times of this judge."""
+        return self.oracle.given(self.given) if isinstance(self.oracle, Bench) else nullcontext()
+
+    def _timed(self, run: ClientRun, judged: Callable[[Judge], Anomaly | None]) -> Anomaly | None:
+        """What a judge says of a schedule: the one for what its calls have seen of time. Nothing is
+        said of one that may go as it does for want of time."""
+        judge = self
+        if run.given and isinstance(self.oracle, Bench):
+            judge = self._other(run.given)
+        anomaly = self._said(judge, judged)
+        if anomaly is None:
+            return None
+        if not self._crashed(run):
+            more = judge.instead(run)
+            if more is None:
+                with judge.giving():
+                    wrong = in_vain(judge, run)
+                self.beside = self.beside or wrong is None
+                if not wrong:
+                    return None
+            elif any(self._said(self._other(one), judged) is None for one in more):
+                return None
+        if judge is not self:  # which its program is to allow
+            self.legal += judge.legal
+        return anomaly
+
+    def _said(self, judge: Self, judged: Callable[[Judge], Anomaly | None]) -> Anomaly | None:
+        with judge.giving():
+            anomaly = judged(judge)
+        if judge is not self:
+            self.suspected += judge.suspected
+            judge.suspected = []
+            self.unjudged = self.unjudged or judge.unjudged
+        return anomaly
+
+    def instead(self, run: ClientRun) -> list[CallTimes] | None:
+        """What may be given to the calls of a schedule that this judge does not explain; None where
+        it may be explained by times that cannot be given in an order as they were."""
+        if run.expired or (run.given and not isinstance(self.oracle, Bench)):
+            return None
+        if self.whole(run) in [one.whole for one in self.spread]:
+            return None
+        return others(run.times, [made.times for made in self.made() if made.times])
+
+    def made(self) -> Iterator[ClientRun]:
+        """What the oracle has said so far."""
+        for runs in self._runs.values():
+            yield from runs
+
+    def _crashed(self, run: ClientRun) -> bool:
+        """Whether a call raises what no want of time makes right."""
+        names = {result[1] for result in run.results.values() if result[0] == "raises"}
+        known = [getattr(builtins, name, None) for name in names if isinstance(name, str)]
+        return any(isinstance(one, type) and issubclass(one, _CRASHES) for one in known)
 
     def reasons(self) -> list[str]:
         """Why no more than ``passed`` is claimed, besides what the search says."""
@@ -215,35 +244,41 @@ class Judge:
             ):
                 self.pending.append(run)
             return False
-        if self.late:
+        if self.late or run.given:
             overlaps = run.overlaps
             serial = overlaps is not None and overlaps.serial
             real = overlaps.key if overlaps is not None else frozenset(run.before())
-            (self.serial if serial else self.asked).setdefault((self.whole(run), real), run)
+            (self.serial if serial else self.asked).setdefault(
+                (self.whole(run), real, run.given, run.timeouts), run
+            )
             return False
         return self._explained(run)
 
     def _explained(self, run: ClientRun) -> bool:
-        anomaly = self._ended(run)
-        if anomaly is not None and self.late and run.beside:
-            self.beside, anomaly = True, None
+        anomaly = self._timed(run, lambda judge: judge.judged(run))
         return anomaly is not None and self._found(run, anomaly)
 
-    def ask(self, all_of_them: bool) -> None:
+    def judged(self, run: ClientRun) -> Anomaly | None:
+        """What is wrong with a schedule whose calls were given what those of this judge are."""
+        return self._ended(run)
+
+    def ask(self, all_of_them: bool = False) -> None:
         """Judge the schedules that were put off: those that are not serial, or ``all_of_them``,
-        where not all that calls do is known."""
+        where not all that calls do is known; and those for which calls have to be given times."""
         left = [*self.asked.values(), *(self.serial.values() if all_of_them else ())]
         if not left or self.anomaly is not None:
             return
         self.oracle.begin(self.client)
         # an order that explains a schedule is mostly the one in which its calls have ended
-        ended = [tuple(n for starts, n in run.events if not starts) for run in left]
-        for order in dict.fromkeys([*ended, *orders(self.client.numbers)]):
+        plain = [run for run in left if not run.given]
+        others = [run for run in left if run.given]
+        ended = [tuple(n for starts, n in run.events if not starts) for run in plain]
+        for order in dict.fromkeys([*ended, *orders(self.client.numbers)]) if plain else ():
             self._learn(order)
-            left = [run for run in left if not self._is_explained(run)]
-            if not left:
-                return
-        any(map(self._explained, left))
+            plain = [run for run in plain if not self._is_explained(run)]
+            if not plain:
+                break
+        any(map(self._explained, [*plain, *others]))
 
     def _is_explained(self, run: ClientRun) -> bool:
         """Whether an order that is known explains a schedule, and all equivalent ones."""
@@ -342,20 +377,25 @@ class Judge:
                 )
         return Anomaly("wrong state", "what calls come to afterwards is of no one order")
 
-    # --- calls that wait ---------------------------------------------------------------------
     def settle(self) -> None:
         """Judge the schedules that ended with calls that wait: that is right where some order of
         those that have ended leaves each of them waiting."""
         for run in self.pending:
             if self.anomaly is not None:
                 return
-            if not self._may_wait(run):
-                calls = self.client.calls
-                waiting = " and ".join(str(calls[number]) for number in run.waiting)
-                self.anomaly, self.run = (
-                    Anomaly("never ends", f"{waiting}: waits for ever, in no order"),
-                    run,
-                )
+            self._waits(run)
+
+    def _waits(self, run: ClientRun) -> None:
+        anomaly = self._timed(run, lambda judge: judge._waiting(run))
+        if anomaly is not None:
+            self._found(run, anomaly)
+
+    def _waiting(self, run: ClientRun) -> Anomaly | None:
+        if self._may_wait(run):
+            return None
+        calls = self.client.calls
+        waiting = " and ".join(str(calls[number]) for number in run.waiting)
+        return Anomaly("never ends", f"{waiting}: waits for ever, in no order")
 
     def _may_wait(self, run: ClientRun) -> bool:
         """Whether calls that wait do so rightly: they wait when they are made after those that have
@@ -369,12 +409,12 @@ class Judge:
             made.waiting == run.waiting and afterwards(made, run.waiting)
             for order in kept_orders(done, before)
             for more in permutations(run.waiting)
-            for made in self._in_orders((*order, *more), True)
+            for made in self.orders_of((*order, *more), True)
         ):  # fmt: skip
             return False
         begun = {pair for one in self._begun(run) for pair in pairwise(one)}
         for order in kept_orders((*done, *run.waiting), before | begun):
-            for other in self._in_orders(order, True):
+            for other in self.orders_of(order, True):
                 if other.waiting == run.waiting and self._seen(other) == wanted:
                     return True
         return False
@@ -397,44 +437,3 @@ def afterwards(run: ClientRun, waiting: Sequence[int]) -> bool:
     behind by one that had to let them go on."""
     before = run.before()
     return all((one, other) in before for one in run.results for other in waiting)
-
-
-def kept_orders(numbers: Sequence[int], before: set[tuple[int, int]]) -> Iterator[tuple[int, ...]]:
-    """Every order that has the first of each pair before the second, where it has both."""
-    if not numbers:
-        yield ()
-    for number in numbers:
-        rest = [one for one in numbers if one != number]
-        if all((one, number) not in before for one in rest):
-            for order in kept_orders(rest, before):
-                yield (number, *order)
-
-
-def shown_as(result: Any) -> str:
-    """A result as text: ``returns 1``, ``raises KeyError``, ``waits``."""
-    if result[0] == "returns":
-        return f"returns {told(_plain(result[1]), 60)}"
-    return " ".join(map(str, result))
-
-
-def _plain(value: Any) -> Any:
-    """What ``results.told`` made of a value, as it is read best."""
-    if not isinstance(value, tuple) or not value:
-        return value
-    kind, rest = value[0], value[1:]
-    if kind in ("list", "items"):
-        return [_plain(one) for one in rest]
-    if kind == "mapping":
-        return _Text("{" + ", ".join(f"{_plain(k)!r}: {_plain(v)!r}" for k, v in rest) + "}")
-    if kind in ("itself", "named", "enum", "object", "value", "exception", "set"):
-        return _Text(" ".join(str(_plain(one)) for one in value))
-    return tuple(_plain(one) for one in rest)
-
-
-class _Text(str):
-    """A text whose repr is itself."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return str(self)

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from tracelock.audit.bench import WORKERS, Bench, ClientRun
-from tracelock.audit.clients import ClientOf, orders
-from tracelock.audit.judging import Contracts, Judge, shown_as
+from tracelock.audit.clients import ClientOf, Contracts, orders, shown_as
+from tracelock.audit.judging import Judge
 from tracelock.audit.planning import Calls, Planner
 from tracelock.audit.reading import MethodCall
 from tracelock.audit.results import WAITS

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.audit.bench import WORKERS
-from tracelock.audit.clients import ClientOf
-from tracelock.audit.judging import ANY, Anomaly, Judge
+from tracelock.audit.clients import ANY, ClientOf
+from tracelock.audit.judging import Anomaly, Judge
 from tracelock.audit.reading import AuditedClass
 from tracelock.audit.source import ignoring, imported, imports_for, results_text
 from tracelock.errors import TracelockError

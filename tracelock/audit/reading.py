@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import itertools
 import re
@@ -51,6 +52,10 @@ LIMIT: Final = 1.0
 _LIMIT: Final = re.compile(r"^(\w+_)?timeout(_s|_sec|_secs|_seconds)?$")
 #: Variants of a call at most.
 _VARIANTS: Final = 2
+
+
+class UntoldArguments(Exception):
+    """A method does not say which arguments it takes, as many in C do not; why."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +131,9 @@ def calls_of(
                 f"nothing is known of its argument {error}: --strategy {name}.{error}=EXPR"
             )
             continue
+        except UntoldArguments as error:
+            missing[row] = f"{error}: {say_arguments(name)}"
+            continue
         except (TypeError, ValueError) as error:
             missing[row] = f"it cannot be called: {error}"[:150]
             continue
@@ -161,6 +169,14 @@ def with_limits(
         if limited:
             found[row] = limited
     return found
+
+
+def say_arguments(method: str) -> str:
+    """What to do about a method that does not say which arguments it takes."""
+    return (
+        "say what it is called with, as a list with an item for each call, a tuple where it is not "
+        f"one argument: --strategy \"{method}.*=['a', ('b', 1), ()]\""
+    )
 
 
 def is_named(row: str, methods: Sequence[str]) -> bool:
@@ -267,14 +283,17 @@ def _arguments(
         if _KEYED[name] == 1:
             return [((key,), ()) for key in keys[:_VARIANTS]]
         return [(pair, ()) for pair in list(zip(keys, values, strict=False))[:_VARIANTS]]
+    whole = given.get(f"{name}.*")
+    if whole is not None:
+        return [(_places(one), ()) for one in whole]
     if name in OPERATORS and name != "__call__":
         return [((), ())]  # whatever a decorator says that it takes
     try:
         parameters = _parameters(function)
-    except ValueError:
+    except ValueError as error:
         known = BUILTIN_CALLS.get(name)
         if known is None:
-            raise
+            raise UntoldArguments(f"nothing is known of its arguments ({error})") from None
         return [(one, ()) for one in known]
     required = [(one, hint) for one, hint in parameters if one.default is one.empty]
     domains = [list(_of(given, name, one.name) or domain(one.name, hint)) for one, hint in required]
@@ -296,6 +315,12 @@ def _arguments(
                 else:
                     found.append((places, (*keywords, (one.name, value))))
     return found
+
+
+def _places(text: str) -> tuple[str, ...]:
+    """The arguments of a call: the items of a tuple, or the one that anything else is."""
+    tree = ast.parse(text, mode="eval").body
+    return tuple(map(ast.unparse, tree.elts)) if isinstance(tree, ast.Tuple) else (text,)
 
 
 def _of(given: Mapping[str, Sequence[str]], method: str, name: str) -> Sequence[str] | None:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Final
 
-from tracelock.audit.bench import WORKERS, Bench, ClientRun, Judgement, named
-from tracelock.audit.clients import ClientOf
+from tracelock.audit.bench import WORKERS, Bench, Judgement
+from tracelock.audit.clients import ClientOf, named
+from tracelock.audit.clocks import AFTER, CallClocks
 from tracelock.audit.reading import LIMIT, MethodCall
 from tracelock.audit.results import CANCELLED, WAITS
 from tracelock.instrument.hub import Phase
@@ -32,13 +33,12 @@ class TaskBench(Bench):
     """Of tasks, of which the first one may be cancelled, once, at each of its awaits."""
 
     backend = "asyncio"
+    may_force = False
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        self._known_runs: dict[Any, ClientRun] = {}
         self.host.program.aim.plain = True
         self.host.program.aim.budget = 0
-        self._all = list(self.host.program.workers)
 
     @contextmanager
     def cancelled(self, wanted: bool) -> Iterator[None]:
@@ -97,9 +97,11 @@ class TaskBench(Bench):
                     if self._open:
                         self._let_on(turn)
                 run.events.append((True, number))
+                self._clocks.begins(place, number, self._now)
                 result = await self._made_call(place, number, it)
                 if self._wound_up():
                     return  # the call waited for ever
+                self._clocks.ends(place)
                 run.results[number] = result
                 run.events.append((False, number))
                 if order is not None and not self._open:
@@ -134,13 +136,19 @@ class TaskBench(Bench):
     async def _afterwards(self, it: Any) -> None:
         """The calls in the end, each of which may wait for ever."""
         run = self.run
-        run.timed = self.host.backend.hub.controller.now > 0
+        run.timed = self._now > 0
         if run.waiting:
             return  # tasks that wait have been ended, and so has what they waited for
+        self._clocks.begins(_BACKGROUND, AFTER, self._now)
         for call in self._client.after:
             run.after.append(WAITS)
             run.after[-1] = await self._attempt(call, it)
         run.checked = True
+
+    @property
+    def _now(self) -> float:
+        """Virtual seconds."""
+        return float(self.host.backend.hub.controller.now)
 
     def _wound_up(self) -> bool:
         """Whether the schedule has ended already: tasks that still wait are being ended."""
@@ -171,43 +179,25 @@ class TaskBench(Bench):
         ]
         return _InTurn(list(dict.fromkeys(calls)), self.width)
 
-    def in_orders(self, order: Sequence[int], open: bool = False) -> list[ClientRun]:
-        """What was made for another client already is not made again: of two calls beside each
-        other there are many, and of each of them alone few."""
-        client = self._client
-        worker = {n: place for place, mine in enumerate(client.numbers) for n in mine}
-        made = tuple([(worker[number], client.calls[number]) for number in order])
-        key = (client.before, made, client.after, open)
-        known = self._known_runs.get(key)
-        if known is None:
-            run = self.in_order(order, open)
-            if not _is_plain([*run.results.values(), *run.after]):
-                return [run]
-            known = self._known_runs[key] = _renumbered(run, list(order).index)
-        return [_renumbered(known, lambda place: order[place])]
+    def _timing(self, controller: Any) -> None:
+        run, clocks = self.run, self._clocks
+        if not run.after:
+            run.timed = controller.now > 0
+        if run.timed or self._given:
+            run.times = clocks.times()
+            run.expired = self._may_have_expired(clocks)
+        run.let_in = self._open and self._order is not None and run.timed
+
+    def _may_have_expired(self, clocks: CallClocks) -> bool:
+        """Whether a timeout has ended something, or may have, or what depends on the clock may be
+        unknown."""
+        return clocks.fired or clocks.looked
 
     def look(self, controller: Any, judge: Judgement) -> bool:
-        if not self.run.after:
-            self.run.timed = controller.now > 0
         timers = {gate.timers for gate in controller.loops.values()}
         fired = [event[5] for event in controller.log if event[0] in timers]
         self.run.other_timer = any(now != LIMIT for now in fired)
         return super().look(controller, judge)
-
-
-def _renumbered(run: ClientRun, number: Callable[[int], int]) -> ClientRun:
-    """The same run with other numbers of the calls."""
-    results = {number(one): result for one, result in run.results.items()}
-    events = [(starts, number(one)) for starts, one in run.events]
-    return ClientRun(results, events, [*run.after], run.checked, died=run.died, timed=run.timed)
-
-
-def _is_plain(results: Any) -> bool:
-    """Whether there is no object in some results that would live on with them."""
-    return all(
-        _is_plain(one) if isinstance(one, (tuple, list)) else type(one).__name__ != "Unequal"
-        for one in results
-    )
 
 
 class _InTurn(OwnOrder):

@@ -16,8 +16,8 @@ from itertools import permutations, product
 from typing import Any, Final
 
 from tracelock.audit.bench import ClientRun
-from tracelock.audit.clients import orders
-from tracelock.audit.judging import Anomaly, Judge, LegalOrder, afterwards, shown_as
+from tracelock.audit.clients import orders, shown_as
+from tracelock.audit.judging import Anomaly, Judge, LegalOrder, afterwards
 from tracelock.audit.reading import MethodCall
 from tracelock.audit.results import CANCELLED, NOT_MADE, WAITS
 from tracelock.history.contracts import LOSES, NO_CRASH, RENDEZVOUS
@@ -71,17 +71,43 @@ class TaskJudge(Judge):
         self.oracle.begin(self.client)
         for order in self._orders():
             closed = self._made[order, False] = self.oracle.in_orders(order)
-            if any(run.waiting or run.timed for run in closed):
+            if any(run.waiting or self._lets_in(run) for run in closed):
                 self._made[order, True] = self.oracle.in_orders(order, True)
         for runs in self._made.values():
             for run in runs:
                 if run.died:
                     self.unjudged = f"one after the other, {run.died}"
-        for (order, _), runs in self._made.items():
+        for (order, opened), runs in self._made.items():
+            waits = any(run.waiting for run in self._made[order, False])
             for run in runs:
                 if run.begun == set(order):
+                    # see ``Judge._learn``; of a cancelled call it is another question
+                    late = opened and run.let_in and not waits and not self._one_ends
+                    legal = self.spread if late else self.legal
                     for one in self._legal(order, run):
-                        (self.lost if self._loses(one) else self.legal).append(one)
+                        (self.lost if self._loses(one) else legal).append(one)
+
+    @property
+    def _one_ends(self) -> bool:
+        """Whether it is asked what comes of a call that is cancelled, or whose time is up."""
+        return self.cancelling or self.expired is not None
+
+    def _lets_in(self, run: ClientRun) -> bool:
+        """Whether a call may have waited for others as long as its timeout lets it. Where one is
+        cancelled, what others have seen meanwhile has to be known of each that takes time."""
+        return run.timed if self._one_ends else run.timeouts
+
+    def _sees_time(self) -> bool:
+        """Whether time passes in some order, and calls look at it: made wholly, a call would have
+        taken time that one that is cancelled does not take."""
+        return any(
+            run.timed and (run.expired or any(one.readings for _, one in run.times))
+            for run in self.made()
+        )
+
+    def made(self) -> Iterator[ClientRun]:
+        for runs in self._made.values():
+            yield from runs
 
     @property
     def timed(self) -> bool:
@@ -215,10 +241,16 @@ class TaskJudge(Judge):
             self.cancelled += 1
         if run.ignored is not None and not run.late:
             self.ignored.add(str(self.client.calls[run.ignored]))
-        key = (run.cancelled, self.whole(run), frozenset(run.before()))
+        key = (run.cancelled, self.whole(run), frozenset(run.before()), run.given, run.timeouts)
         if key in self._right:
             return False
-        anomaly = self._judged(run)
+        if run.given and not self._one_ends:
+            self.asked.setdefault(key, run)
+            return False
+        if self._one_ends:
+            anomaly = self.judged(run)
+        else:
+            anomaly = self._timed(run, lambda judge: judge.judged(run))
         if anomaly is not None:
             return self._found(run, anomaly)
         self._right.add(key)
@@ -246,7 +278,7 @@ class TaskJudge(Judge):
     def settle(self) -> None:
         return  # what waits is judged at once
 
-    def _judged(self, run: ClientRun) -> Anomaly | None:
+    def judged(self, run: ClientRun) -> Anomaly | None:
         calls, cancelled = self.client.calls, run.cancelled
         words = [self.contracts.of(one.method) for one in calls]
         legal = [one for one in self.legal if one.cancelled == cancelled]
@@ -271,8 +303,9 @@ class TaskJudge(Judge):
             loss = [one for one in self.lost if one.cancelled == cancelled and one.whole == whole]
             if loss:
                 return self._loss(lead, whole, legal)
-        timed = run.timed and self.expired is None
-        if cancelled is not None and timed and not any(one.whole == whole for one in fitting):
+        timed = cancelled is not None and self.expired is None
+        timed = timed and (run.timed or self._sees_time())
+        if timed and not any(one.whole == whole for one in fitting):
             self.not_compared += not run.waiting
             if not run.waiting:
                 return None  # without the call less time would have passed
@@ -289,6 +322,9 @@ class TaskJudge(Judge):
         ]
         if not timely and RENDEZVOUS in words:
             self.meeting += 1
+            return None
+        if not timely and timed:
+            self.not_compared += 1
             return None
         if not timely:
             return Anomaly(

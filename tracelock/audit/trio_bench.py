@@ -6,6 +6,7 @@ from typing import Any
 
 import trio
 
+from tracelock.audit.clocks import CallClocks
 from tracelock.audit.results import CANCELLED
 from tracelock.audit.task_bench import TaskBench
 
@@ -29,6 +30,10 @@ class TrioBench(TaskBench):
     def _was_late(self) -> bool:
         # trio wakes a task once: who is cancelled after that finds out where it next waits
         return bool(self.host.backend.hub.injections.struck[0].ready)
+
+    def _may_have_expired(self, clocks: CallClocks) -> bool:
+        # a sleep of trio is a deadline like any other, and its clock is read for each of them
+        return self.run.timed
 
     def _gate(self) -> Any:
         return trio.Event()

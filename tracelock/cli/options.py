@@ -338,7 +338,7 @@ def all_commands() -> dict[str, tuple[str, tuple[Option | Either, ...]]]:
                    action="append", default=[]),
             _value("--ignore", "FIELD", "do not compare this field of results; may be repeated",
                    action="append", default=[]),
-            _value("--strategy", "NAME=EXPR", "values for a parameter: a list; or METHOD.NAME=EXPR",
+            _value("--strategy", "NAME=EXPR", "values, a list; also METHOD.NAME or METHOD.*=EXPR",
                    action="append", default=[]),
             _value("--model", "NAME", "judge it by a model: queue, lru(2), mutex, ... (by itself)"),
             _value("--invariant", "EXPR", "of the object 'it': it is asked in the end, too"),

@@ -11,6 +11,7 @@ from tracelock.errors import LimitReached
 from tracelock.instrument.callers import caller
 from tracelock.instrument.outside.calls import ask, outside_of, recorded_here
 from tracelock.instrument.patching import SEEN, patch
+from tracelock.instrument.shown_clock import shown
 from tracelock.instrument.worker import Uncontrolled, Worker
 from tracelock.ops import SLEEP, Op
 
@@ -34,7 +35,7 @@ def now(worker: Worker, name: str) -> int:
     worker.counts["clock"] = (done, count)
     if count > LOOKS:
         raise LimitReached("it waits for the clock, which stands still while it computes")
-    passed = round(controller.now * 1e9)
+    passed = shown(worker.hub, worker.number, round(controller.now * 1e9))
     return (_day(worker, passed) if name == "time" else START[name] * 1_000_000_000) + passed
 
 

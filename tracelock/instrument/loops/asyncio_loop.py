@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from asyncio import events
+import sys
+from asyncio import events, futures
 from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
@@ -28,11 +29,17 @@ from tracelock.instrument.loops.registry import keep_apart
 from tracelock.instrument.loops.tasks import EPOCH
 from tracelock.instrument.network.polled import Polling
 from tracelock.instrument.network.resolving import answer, resolved
+from tracelock.instrument.shown_clock import ShownClock, beside
 from tracelock.instrument.worker import here
 from tracelock.ops import NOTIFY, Op
 
 if TYPE_CHECKING:
     from tracelock.instrument.loops.asyncio_tasks import AsyncioTasks
+
+#: What the timer of a sleep does.
+_AWAKE: Final[Any] = vars(futures)["_set_result_unless_cancelled"]
+#: Who asks a loop what the time is to set its timers.
+_OF_LOOPS: Final = frozenset({"asyncio", "anyio", "tracelock"})
 
 
 class ControlledTask(asyncio.Task):  # type: ignore[type-arg]
@@ -237,7 +244,12 @@ class ControlledLoop(asyncio.SelectorEventLoop):
 
     # --- what is asked of it -------------------------------------------------------------------
     def time(self) -> float:
-        return EPOCH + self.tasks.hub.controller.now
+        hub = self.tasks.hub
+        if hub.known(ShownClock) is not None:
+            asking = sys._getframe(1).f_globals.get("__name__", "").partition(".")[0]
+            if asking not in _OF_LOOPS:
+                beside(hub, "read")
+        return EPOCH + hub.controller.now
 
     def create_task(
         self, coro: Any, *, name: Any = None, context: Any = None, **kwargs: Any
@@ -310,6 +322,8 @@ class ControlledLoop(asyncio.SelectorEventLoop):
         while (handle := self.next_timer()) is not None and handle._when < end:  # type: ignore
             heapq.heappop(self._scheduled)
             handle._scheduled = False  # type: ignore[attr-defined]
+            if handle._callback is not _AWAKE:  # type: ignore[attr-defined]
+                beside(self.tasks.hub, "fired")
             self._ready.append(handle)
 
     def poll(self) -> None:
