@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from tracelock.errors import UsageError
@@ -13,6 +14,7 @@ from tracelock.instrument.worker import Worker, here
 from tracelock.ops import READ, SET, ObjectSpec, Op
 
 if TYPE_CHECKING:
+    from tracelock.instrument.network.ends import Direction, End
     from tracelock.instrument.network.table import Network
 
 #: Where the addresses of hosts begin: 10.0.0.0/8 (RFC 1918).
@@ -20,15 +22,24 @@ _FIRST: Final = 10 << 24
 _SIZE: Final = (1 << 24) - 2
 
 
+@dataclass(slots=True, eq=False)
+class Partition:
+    """One partition. ``ways``: the directions that it cuts, of connections that there were when it
+    began, each with the end that made the connection; ``asked``: for by the program."""
+
+    ways: list[tuple[End, Direction]]
+    asked: bool
+
+
 class Hosts:
     """``members``: on which host a thread is, by the number of its worker. ``down``: which have
-    crashed. ``parted``: pairs of hosts between which nothing arrives."""
+    crashed. ``parted``: by pair of hosts, what lies between them."""
 
     def __init__(self, network: Network) -> None:
         self.network = network
         self.members: dict[int, str] = {}
         self.down: set[str] = set()
-        self.parted: set[frozenset[str]] = set()
+        self.parted: dict[frozenset[str], Partition] = {}
         self._links: dict[frozenset[str], int] = {}
         self._addresses: dict[str, str] = {}
         self._names: dict[str, str] = {}
