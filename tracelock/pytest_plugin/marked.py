@@ -100,7 +100,8 @@ class _Marked:
         for mark in item.iter_markers("tracelock"):  # the closest first
             options = {**mark.kwargs, **options}
         replaying = Replaying.of(item.config)
-        options = with_faults(item.config, options, replaying and replaying.trace)
+        trace = None if replaying is None else replaying.trace
+        options = with_faults(item.config, options, trace)
         self.injects = any(options.get(one) for one in INJECTING)
         search: dict[str, Any] = {name: options[name] for name in _SEARCH if name in options}
         if search.get("backend") is None:
