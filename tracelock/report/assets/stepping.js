@@ -50,6 +50,7 @@ class SteppedRun {
       const title = svg("title");
       title.textContent = to < 0 ? `${why}: lost, event ${from}` : `${why}: event ${from} to event ${to}`;
       path.append(title);
+      path.classList.toggle("lost", to < 0);
       picture.append(path);
       this.arrows.push([path, from, to]);
     }
