@@ -152,6 +152,9 @@ def endings(
     return seen, found
 
 
+#: What threads come to besides: connections are cut one after the other, and between two of these
+#: steps of ``b`` the other thread may send.
+OF_THREADS: dict[str, set[tuple[Any, ...]]] = {"two connections": {(b"y", "TimeoutError")}}
 #: Programs, each with its endings by hand where one partition may come in: it lasts for a moment,
 #: 10 seconds, or an hour. What is told is of the one worker that receives.
 LATE = "TimeoutError"
