@@ -69,7 +69,8 @@ class Op:
     many items it had then, which is known when the step is made; of a call to what is outside of
     the run, what came of it, as data. ``timeout``: seconds, or None to wait for ever.
     ``blocking``: False for a try. ``body``: of atomic, see ``AtomicBody``; of call, the name; of
-    spawn by a fork, the numbers of the objects whose state is copied; of choose, ``Alternatives``.
+    spawn by a fork, the numbers of the objects whose state is copied; of set, the numbers of other
+    objects on whose state what comes next depends; of choose, ``Alternatives``.
     ``soft``: the step has an ``into``, so that running out of time there is a result (false)
     and not an error.
     ``remark``: what the record tells of the step besides; nothing depends on it. Of a release, the
@@ -249,6 +250,9 @@ _SUBJECT: Final = tuple(
     for kind in range(len(NAMES))
 )
 _LOOKS: Final = frozenset({READ, JOIN})  # kinds that change nothing
+#: Kinds of which the body has the numbers of other objects that are looked at in the same step: a
+#: fork copies their state.
+_LOOKS_AT_OTHERS: Final = frozenset({SPAWN, SET})
 _CHANGES: Final = tuple(kind not in _LOOKS for kind in range(len(NAMES)))
 
 #: One thing, one worker, or all calls: what it is, and its number.
@@ -273,8 +277,8 @@ def accesses(op: Op) -> tuple[tuple[Place, ...], tuple[Place, ...]]:
     place = ((subject, op.target),)
     if not _CHANGES[kind]:
         return place, ()
-    if kind == SPAWN and op.body:  # a fork copies the state of objects
-        return tuple([(THINGS, copied) for copied in op.body]), place
+    if op.body and kind in _LOOKS_AT_OTHERS:
+        return tuple([(THINGS, other) for other in op.body]), place
     return (), place
 
 

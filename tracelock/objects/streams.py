@@ -30,22 +30,27 @@ class StreamModel(Model):
     them the last ``get`` has left, so that another one has to wait.
 
     A ``set`` to ``CUT`` is the begin of a partition: from then on what is sent is ``hidden`` from
-    the reader, and an end from the other side, until a ``set`` to ``HEALED``.
+    the reader, and an end from the other side, until a ``set`` to ``HEALED``. Each is counted: it
+    is ``cut`` while there were more of the one than of the other, whichever came first.
     """
 
-    __slots__ = ("busy", "capacity", "cut", "ended", "held", "hidden", "initial", "late")
+    __slots__ = ("busy", "capacity", "cuts", "ended", "held", "hidden", "initial", "late")
     capacity: int
     initial: Any
     busy: bool
     held: int
     ended: bool
-    cut: bool
+    cuts: int
     hidden: int
     late: bool  # it ends when it is healed
 
     def __init__(self, capacity: int = CAPACITY) -> None:
-        self.initial = (0, False, False, 0, False, capacity)
+        self.initial = (0, False, 0, 0, False, capacity)
         super().__init__()
+
+    @property
+    def cut(self) -> bool:
+        return self.cuts > 0
 
     def enabled(self, op: Op, worker: int) -> bool:
         if op.kind == GET and self.busy:
@@ -77,20 +82,22 @@ class StreamModel(Model):
 
     def _set(self, value: Value) -> None:
         if value == CUT:
-            self.cut = True
+            self.cuts += 1
         elif value == HEALED:
-            self.ended = self.ended or self.late
-            self.cut, self.hidden, self.late = False, 0, False
+            self.cuts -= 1
+            if not self.cut:
+                self.ended = self.ended or self.late
+                self.hidden, self.late = 0, False
         elif self.cut and value != SHUT:
             self.late = True
         else:
             self.ended = True
 
     def snapshot(self) -> Any:
-        return self.held, self.ended, self.cut, self.hidden, self.late, self.capacity
+        return self.held, self.ended, self.cuts, self.hidden, self.late, self.capacity
 
     def restore(self, state: Any) -> None:
-        self.held, self.ended, self.cut, self.hidden, self.late, self.capacity = state
+        self.held, self.ended, self.cuts, self.hidden, self.late, self.capacity = state
         self.busy = False
 
 

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 _MARKER: Final = (
     "tracelock(schedules, seconds, strategy, seed, clock, cancellations, cancellable, gc, "
-    "faults, network, crash_consistency, instrument, backend, expected_errors): run the test under "
+    "faults, network, crash_consistency, outside, instrument, backend, expected_errors): run the "
+    "test under "
     "tracelock's control, in many schedules of its threads or tasks"
 )
 _AUDIT: Final = (
@@ -48,6 +49,16 @@ def _positive(kind: type[Any]) -> Callable[[str], Any]:
     return number
 
 
+def _counted(text: str) -> int:
+    """An option that is a number, 0 or more."""
+    if int(text) < 0:
+        raise ValueError
+    return int(text)
+
+
+_counted.__name__ = "number, 0 or more,"
+
+
 #: What is written of an option that ``tracelock replay`` gives, and nobody else.
 INTERNAL: Final = "(tracelock replay)"
 #: The options: what stands for the value, "" for a flag, and what it is for.
@@ -55,6 +66,9 @@ OPTIONS: Final = {
     "--tracelock": ("", "explore the schedules of every test in which something is concurrent"),
     "--tracelock-schedules": ("N", "of each test that --tracelock explores (100)"),
     "--tracelock-seconds": ("S", "for each test that --tracelock explores (3)"),
+    "--tracelock-faults":
+        ("N", "how many faults of the network may come in, in tests whose marker does not say (0)"),
+    "--tracelock-fault-kinds": ("KIND,...", "which ones, as 'reset,delay' (all)"),
     "--tracelock-statistics":
         ("", "show what was seen of each test under control, and what was not"),
     "--tracelock-all-events":
@@ -76,6 +90,7 @@ OPTIONS: Final = {
 #: Those whose value is no text.
 _NUMBERS: Final = {
     "--tracelock-schedules": _positive(int), "--tracelock-seconds": _positive(float),
+    "--tracelock-faults": _counted,
 }  # fmt: skip
 #: What stands in the configuration: what it is for, and whether it is yes or no.
 SETTINGS: Final = {
@@ -102,6 +117,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", _MARKER)
     config.addinivalue_line("markers", _AUDIT)
+    if config.getoption("--tracelock-fault-kinds") is not None:
+        from tracelock.pytest_plugin.network_faults import check_kinds
+
+        check_kinds(config)
     if config.getoption("usepdb", False):
         from tracelock.pytest_plugin.debugging import Debugging
 

@@ -25,6 +25,7 @@ from tracelock.pytest_plugin.failure_text import (
 )
 from tracelock.pytest_plugin.fixtures import WIDER, FixturesAnew
 from tracelock.pytest_plugin.given import GivenTest, is_given
+from tracelock.pytest_plugin.network_faults import with_faults
 from tracelock.pytest_plugin.ordinary import is_ordinary, run_plainly
 from tracelock.pytest_plugin.program import INJECTING, PROGRAM, ItemProgram
 from tracelock.pytest_plugin.replaying import Replaying
@@ -98,6 +99,9 @@ class _Marked:
         options: dict[str, Any] = {}
         for mark in item.iter_markers("tracelock"):  # the closest first
             options = {**mark.kwargs, **options}
+        replaying = Replaying.of(item.config)
+        trace = None if replaying is None else replaying.trace
+        options = with_faults(item.config, options, trace)
         self.injects = any(options.get(one) for one in INJECTING)
         search: dict[str, Any] = {name: options[name] for name in _SEARCH if name in options}
         if search.get("backend") is None:

@@ -13,6 +13,7 @@ from tracelock.errors import InternalError, TracelockError
 from tracelock.pytest_plugin import results
 from tracelock.pytest_plugin.failure_text import failure_text
 from tracelock.pytest_plugin.fixtures import FixturesAnew
+from tracelock.pytest_plugin.network_faults import with_faults
 from tracelock.pytest_plugin.output import ItemOutput
 from tracelock.pytest_plugin.program import ItemProgram
 from tracelock.pytest_plugin.searching import explore_item
@@ -65,6 +66,7 @@ class Unmarked:
         self.schedules = schedules
         self.seconds = seconds
         self.alone = alone
+        self.options = with_faults(item.config, {})
         self.fixtures = FixturesAnew(item)
         self.program = ItemProgram(item, self.fixtures)
 
@@ -78,7 +80,7 @@ class Unmarked:
             }
             first = kept.earlier(kept.path_for(self.item))
             explored = explore_item(
-                self.program, {}, plan, first, lambda progress: tell(progress.schedules)
+                self.program, self.options, plan, first, lambda progress: tell(progress.schedules)
             )
             return self._judged(explored)
         except InternalError as error:
@@ -133,7 +135,7 @@ class Unmarked:
             return True
         schedules, seconds = _OTHERS
         others = explore_target(
-            self.program.target({}),
+            self.program.target(self.options),
             Plan(
                 self.program.backend(), "random", schedules=schedules, seconds=seconds,
                 every=True, shrink=False, confirm=0,

@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from typing import Final
 
+from tracelock.report.arrows import Message, messages
 from tracelock.report.timeline import Row, Timeline
 from tracelock.report.turning import TurningPoint
 from tracelock.report.wording import clean, waits
@@ -43,6 +44,10 @@ def mermaid(trace: Trace, line: Timeline, turn: TurningPoint | None = None) -> s
     present |= {trace.workers.index(one.worker) for one in blocked}
     workers = sorted(present)[:MOST_WORKERS]
     targets = _targets(trace, line)
+    came: dict[int, list[Message]] = {}
+    for message in messages(trace):
+        at = message.source if message.dest < 0 else message.dest
+        came.setdefault(at, []).append(message)
     lines = ["sequenceDiagram"]
     lines += [f"    participant w{worker} as {quoted(line.workers[worker])}" for worker in workers]
     lines += [f"    participant o{place} as {quoted(name)}" for name, place in targets.items()]
@@ -61,6 +66,13 @@ def mermaid(trace: Trace, line: Timeline, turn: TurningPoint | None = None) -> s
                 reason = f"{turn.label}, {row.switch.text}"
             lines.append(f"    Note over w{row.switch.left}: {quoted(reason)}")
         lines.append(_message(row, targets))
+        for sent in came.get(row.seq, ()):
+            source = trace.events.workers[sent.source]
+            if sent.dest < 0:
+                lines.append(f"    w{row.worker}-xw{row.worker}: {quoted(f'{sent.what} lost')}")
+            elif source in workers:
+                told = f"{sent.what} of {sent.source}"
+                lines.append(f"    w{source}-)w{row.worker}: {quoted(told)}")
     if expected == line.events:
         for one in blocked:
             worker = trace.workers.index(one.worker)

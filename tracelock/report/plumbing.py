@@ -38,7 +38,9 @@ def plumbing_of(trace: Trace) -> frozenset[int]:
     fixed = {
         target for target, users in used.items()
         if (last := written.get(target, -1)) < 0
-        or all(first > last or worker == events.workers[last] for worker, first in users.items())
+        or (last < len(events.workers) and all(
+            first > last or worker == events.workers[last] for worker, first in users.items()
+        ))
     }  # fmt: skip
     return frozenset(
         seq for seq, (worker, shape) in enumerate(zip(events.workers, events.shapes, strict=True))

@@ -13,7 +13,14 @@ from tracelock.instrument.network.ends import DATAGRAMS, Direction, End, fail
 from tracelock.instrument.network.faults import fault
 from tracelock.instrument.network.membership import HOST
 from tracelock.instrument.network.partitions import ASKS, gives_up, may_part, part
-from tracelock.instrument.network.steps import is_late, number_of, step, tell, timed_out
+from tracelock.instrument.network.steps import (
+    end_way,
+    is_late,
+    number_of,
+    step,
+    tell,
+    timed_out,
+)
 from tracelock.instrument.network.table import Crossing, Port, loops_back, network_of
 from tracelock.instrument.worker import Worker
 from tracelock.ops import CLEAR, EMPTY, GET, PUT, READ, SET
@@ -73,9 +80,9 @@ def connect(
         return
     there = network.target(end, address[0]) if end.tcp else end.host
     crashes = who_may_crash(worker, network, end.host, there)
+    parts = may_part(network, end.host, there)
     broken = fault(
-        worker, "refused", "timed out", *may_part(network, end.host, there),
-        *(("crash",) if crashes else ()),
+        worker, "refused", "timed out", *parts, *(("crash",) if crashes else ()), when=parts
     )  # fmt: skip
     if broken == "crash":
         go_down_by_fault(worker, network, crashes)
@@ -120,8 +127,6 @@ def _ways(worker: Worker, end: End) -> tuple[Direction, Direction]:
 def arrive_late(worker: Worker, end: End) -> None:
     """The partition is healed: ``end``, which does not wait for it, connects."""
     address = end.connecting[0]
-    if end.closed:
-        return
     end.connecting = address, None  # it does so from here on, and is not ready before that
     network = network_of(worker.hub)
     there = network.port(end, address).host
@@ -129,6 +134,7 @@ def arrive_late(worker: Worker, end: End) -> None:
     try:
         _arrive(worker, end, address, 0.0, lambda: None)
     except OSError as error:
+        step(worker, SET, network.port(end, address).number)  # who looks at it learns of it
         end.connecting = None
         end.error = error.errno or errno.ETIMEDOUT
         tell(worker, end)
@@ -157,9 +163,12 @@ def _arrive(
     if is_late(worker):
         raise timed_out()
     listener = port.end
-    if listener is None or _refuses(end, port):
+    given_up = end.connecting is not None and end.closed
+    if listener is None or given_up or _refuses(end, port):
         if listener is not None:
             worker.hub.controller.models[port.number].arrived = len(listener.arrived)  # type: ignore
+        if given_up:
+            return
         if listener is not None or end.host or port.host:
             fail(errno.ECONNREFUSED)
         outside()
@@ -222,6 +231,11 @@ def close(worker: Worker, end: End) -> None:
     end.refs -= 1
     if not end.refs and not end.uses:
         _leave(worker, end)
+    elif not end.refs and not end.closed:
+        worker.doubt(
+            f"{end.name} closed while another worker waits at it",
+            "that it is closed before that one begins was not tried in every order",
+        )
 
 
 def used(worker: Worker, end: End) -> None:
@@ -237,15 +251,18 @@ def _leave(worker: Worker, end: End) -> None:
         _deafen(worker, end)
         return
     if end.incoming is None or end.outgoing is None:
-        end.closed = True
-        return
-    step(worker, SET, number_of(worker, end.incoming))
+        if end.connecting is not None:  # the network may be about to connect it
+            step(worker, SET, network_of(worker.hub).port(end, end.connecting[0]).number)
+        if end.incoming is None or end.outgoing is None:
+            end.closed = True
+            return
+    end_way(worker, end.incoming, end.outgoing)
     resets = end.leave()
     peer = end.peer
     assert peer is not None
     if resets:
         peer.reset()
-    step(worker, SET, number_of(worker, end.outgoing))
+    end_way(worker, end.outgoing, end.incoming)
     end.end_sending()
     tell(worker, peer)
 
@@ -260,11 +277,11 @@ def _deafen(worker: Worker, end: End) -> None:
     left, end.arrived = list(end.arrived), type(end.arrived)()
     for other in left if end.stream else ():
         peer = other.peer
-        step(worker, SET, number_of(worker, other.incoming))
+        end_way(worker, other.incoming, other.outgoing)
         other.leave()
         if peer is not None and not peer.closed:
             peer.reset()
-        step(worker, SET, number_of(worker, other.outgoing))
+        end_way(worker, other.outgoing, other.incoming)
         other.end_sending()
         tell(worker, peer)
     tell(worker, end)

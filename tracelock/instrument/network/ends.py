@@ -44,12 +44,13 @@ class Direction:
     ``deaf``: its reader takes nothing any more; ``told``: which the sender has learnt. ``splits``:
     so many reads were made shorter; ``reader``: who has read last.
 
-    ``cut``: a partition lies between the two ends. So many bytes, the last ones, are ``hidden``
-    from the reader then, and ``late`` is what the ends are to learn when it is healed.
+    ``cuts``: so many partitions and delays have begun in it, less those that are over; while it is
+    ``cut`` so many bytes, the last ones, are ``hidden`` from the reader, and ``late`` is what the
+    ends are to learn when it is healed.
     ``gone``: its reader's host has crashed, and runs again."""
 
     __slots__ = (
-        "buffer", "capacity", "cut", "deaf", "ended", "ends", "gone", "hidden", "late", "name",
+        "buffer", "capacity", "cuts", "deaf", "ended", "ends", "gone", "hidden", "late", "name",
         "number", "over", "reader", "splits", "told",
     )  # fmt: skip
 
@@ -59,12 +60,15 @@ class Direction:
         self.capacity = capacity
         self.buffer = bytearray()
         self.ends: deque[int] = deque()
-        self.ended = self.over = self.deaf = self.told = self.cut = False
-        self.gone = False
-        self.hidden = 0
+        self.ended = self.over = self.deaf = self.told = self.gone = False
+        self.cuts = self.hidden = 0
         self.late: list[Callable[[], object]] = []
         self.splits = 0
         self.reader = ""
+
+    @property
+    def cut(self) -> bool:
+        return self.cuts > 0
 
     @property
     def room(self) -> int:
@@ -85,8 +89,11 @@ class Direction:
         return taken
 
     def heal(self) -> None:
-        """The partition is over: all that was sent arrives, in order."""
-        self.cut, self.hidden = False, 0
+        """A partition is over: all that was sent arrives, in order, if there is no other."""
+        self.cuts -= 1
+        if self.cut:
+            return
+        self.hidden = 0
         late, self.late = self.late, []
         for learn in late:
             learn()
@@ -112,8 +119,9 @@ class End:
     ``outgoing``: of a connection. ``port``: where it listens, or receives datagrams; ``arrived``:
     what has come there. ``error``: what the next operation fails with. ``uses``: operations that
     wait at it; ``refs``: descriptors that it has. ``host``: whose it is, "" for this machine;
-    ``connecting``: to where, as long as a partition is in between, and what does so then (None: it
-    is at work).
+    ``user``: who has sent or received something first; ``shared``: somebody else has, too;
+    ``failed``: it has had an error. ``connecting``: to where, as long as a partition is in between,
+    and what does so then (None: it is at work).
     """
 
     host = ""
@@ -133,6 +141,8 @@ class End:
         self.listens = False
         self.arrived: deque[Any] = deque()
         self.error = 0
+        self.failed = self.shared = False
+        self.user = ""
         self.shut = False  # for reading
         self.done = False  # the peer has ended its direction in order
         self.refs = 1
@@ -159,7 +169,7 @@ class End:
         if way.ended or (way.deaf and (way.told or not self.tcp)):
             fail(errno.EPIPE)
         if way.deaf:  # the first send after the other end was closed: a reset is the answer
-            way.told = True
+            way.told = self.failed = True
             self.error = errno.EPIPE if self.done else errno.ECONNRESET
             return len(data)
         if self.peer is not None and self.peer.shut:
@@ -236,6 +246,7 @@ class End:
     def reset(self) -> None:
         """The other end has given the connection up."""
         assert self.incoming is not None and self.outgoing is not None
+        self.failed = True
         self.error = errno.EPIPE if self.tcp and self.done else errno.ECONNRESET
         self.incoming.ended = self.incoming.over = True
         self.outgoing.deaf = self.outgoing.told = True

@@ -6,7 +6,8 @@ recorded and replayed, and a failure is made small towards none.
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple
 
 from tracelock.instrument.callers import caller
 from tracelock.instrument.hub import Phase
@@ -19,8 +20,17 @@ from tracelock.trace.network import FAULT
 _BUDGET: Final = "faults of the network"
 
 
-def fault(worker: Worker, *kinds: str) -> str:
-    """Which of these faults comes in now; "" for none."""
+class Condition(NamedTuple):
+    """``looks_at``: the objects whose state says whether a fault can come in; ``holds``: whether it
+    can, as they are now."""
+
+    looks_at: Callable[[], tuple[int, ...]]
+    holds: Callable[[], bool]
+
+
+def fault(worker: Worker, *kinds: str, when: Mapping[str, Condition] | None = None) -> str:
+    """Which of these faults comes in now; "" for none. ``when``: on what some of them depend: that
+    is looked at in the step before the choice, so that who changes it comes before or after."""
     hub = worker.hub
     network, rules = hub.known(Network), hub.program.network
     if not rules.faults or hub.phase is not Phase.RUN or network is None:
@@ -28,10 +38,16 @@ def fault(worker: Worker, *kinds: str) -> str:
     offered = [kind for kind in kinds if kind in rules.kinds]
     if not offered:
         return ""
+    conditions = {kind: when[kind] for kind in offered if kind in when} if when else {}
+    seen = {number for one in conditions.values() for number in one.looks_at()}
     at = caller(worker, 3)
     number = hub.number_for(ObjectSpec(_BUDGET, "flag"))
-    worker.step(Op(SET, number, at))  # what one uses up another has not
-    if network.faults >= rules.faults or not hub.controller.inject(worker.number, at, -1, number):
+    # what one uses up another has not
+    worker.step(Op(SET, number, at, body=tuple(sorted(seen)) or None))
+    offered = [kind for kind in offered if kind not in conditions or conditions[kind].holds()]
+    if not offered or network.faults >= rules.faults:
+        return ""
+    if not hub.controller.inject(worker.number, at, -1, number):
         return ""
     network.faults += 1
     op = Op(CHOOSE, -1, at, body=Alternatives(FAULT, len(offered), offered))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from tracelock.errors import UsageError
@@ -14,6 +15,7 @@ from tracelock.instrument.worker import Worker, here
 from tracelock.ops import READ, SET, ObjectSpec, Op
 
 if TYPE_CHECKING:
+    from tracelock.instrument.network.ends import Direction, End
     from tracelock.instrument.network.table import Network
 
 #: Where the addresses of hosts begin: 10.0.0.0/8 (RFC 1918).
@@ -21,16 +23,25 @@ _FIRST: Final = 10 << 24
 _SIZE: Final = (1 << 24) - 2
 
 
+@dataclass(slots=True, eq=False)
+class Partition:
+    """One partition. ``ways``: the directions that it cuts, of connections that there were when it
+    began, each with the end that made the connection; ``asked``: for by the program."""
+
+    ways: list[tuple[End, Direction]]
+    asked: bool
+
+
 class Hosts:
     """``members``: on which host a thread is, by the number of its worker. ``down``: which have
-    crashed. ``parted``: pairs of hosts between which nothing arrives. ``restarts``, ``disks``: by
-    host what starts it again, and the directory of its files."""
+    crashed. ``parted``: by pair of hosts, what lies between them. ``restarts``, ``disks``: by host
+    what starts it again, and the directory of its files."""
 
     def __init__(self, network: Network) -> None:
         self.network = network
         self.members: dict[int, str] = {}
         self.down: set[str] = set()
-        self.parted: set[frozenset[str]] = set()
+        self.parted: dict[frozenset[str], Partition] = {}
         self._links: dict[frozenset[str], int] = {}
         self._addresses: dict[str, str] = {}
         self._names: dict[str, str] = {}

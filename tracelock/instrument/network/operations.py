@@ -10,14 +10,14 @@ direction.
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
 from tracelock.instrument.callers import caller
 from tracelock.instrument.network.connections import receives, used
 from tracelock.instrument.network.crashes import go_down_by_fault, who_may_crash
 from tracelock.instrument.network.ends import LONGEST, READABLE, WRITABLE, End, fail
-from tracelock.instrument.network.faults import fault
+from tracelock.instrument.network.faults import Condition, fault
 from tracelock.instrument.network.partitions import may_part, part
 from tracelock.instrument.network.slowness import (
     DELAY,
@@ -32,7 +32,9 @@ from tracelock.instrument.network.slowness import (
 from tracelock.instrument.network.splitting import shortened
 from tracelock.instrument.network.steps import (
     agree,
+    end_way,
     is_late,
+    note_user,
     number_of,
     reset_by_unknown,
     step,
@@ -41,7 +43,7 @@ from tracelock.instrument.network.steps import (
 )
 from tracelock.instrument.network.table import network_of
 from tracelock.instrument.worker import Worker
-from tracelock.ops import EMPTY, GET, PUT, READ, SET, Op
+from tracelock.ops import EMPTY, GET, PUT, READ, Op
 
 #: What comes of the faults of one direction.
 _OF_ONE_DIRECTION: Final = {DELAY: delay, SLOW: slow_down, HALF: end_early}
@@ -53,7 +55,7 @@ def send(worker: Worker, end: End, data: Any, wait: float | None) -> int:
     way = end.outgoing
     if way is None or not len(data):
         return end.put(data)
-    _faults(worker, end, may_be_slow(end))
+    _faults(worker, end, may_be_slow)
     if way.ended:
         wait = 0.0
     end.uses += 1
@@ -61,6 +63,7 @@ def send(worker: Worker, end: End, data: Any, wait: float | None) -> int:
         step(worker, PUT, number_of(worker, way), len(data), wait)
         if is_late(worker):
             raise timed_out()
+        note_user(worker, end)
         sent = end.put(data)
     finally:
         used(worker, end)
@@ -81,7 +84,7 @@ def receive(
         return end.take(size)
     if end.link is not None:
         end.link.fetch(worker, wait)
-    _faults(worker, end, may_end(end))
+    _faults(worker, end, may_end)
     number = number_of(worker, way)
     at = caller(worker)
     end.uses += 1
@@ -89,6 +92,7 @@ def receive(
         step(worker, GET, number, size, wait, at)
         if is_late(worker):
             raise timed_out()
+        note_user(worker, end)
         first = way.ends[0] if way.ends else 0
         data = end.take(size, peek)
         worker.record(len(data))
@@ -136,15 +140,20 @@ def look(worker: Worker, end: End, wanted: int) -> int:
     return found
 
 
-def _faults(worker: Worker, end: End, kinds: Iterable[str]) -> None:
-    """What may happen to a connection before something is done at ``end``."""
+def _faults(
+    worker: Worker, end: End, more: Callable[[Worker, End], dict[str, Condition]]
+) -> None:  # fmt: skip
+    """What may happen to a connection before something is done at ``end``; ``more``: of what it is
+    to do."""
+    program = worker.hub.program
+    if program is None or not program.network.faults:
+        return
     network, other = network_of(worker.hub), end.peer.host if end.peer is not None else None
-    cut = end.outgoing is None or end.outgoing.cut
+    when = {"reset": _unless_cut(worker, end), **may_part(network, end.host, other)}
+    late = more(worker, end)
     crashes = who_may_crash(worker, network, end.host, other)
-    broken = fault(
-        worker, *(() if cut else ("reset",)), *may_part(network, end.host, other),
-        *(("crash",) if crashes else ()), *kinds,
-    )  # fmt: skip
+    crash = ("crash",) if crashes else ()
+    broken = fault(worker, *when, *crash, *late, when={**when, **late})
     if broken in _OF_ONE_DIRECTION:
         _OF_ONE_DIRECTION[broken](worker, end)
     elif broken == "crash":
@@ -155,11 +164,18 @@ def _faults(worker: Worker, end: End, kinds: Iterable[str]) -> None:
         _reset(worker, end)
 
 
+def _unless_cut(worker: Worker, end: End) -> Condition:
+    way = end.outgoing
+    assert way is not None
+    return Condition(lambda: (number_of(worker, way),), lambda: not way.cut)
+
+
 def _reset(worker: Worker, end: End) -> NoReturn:
     """The connection is reset, and what is on its way is lost. Raises ConnectionResetError."""
-    for way, one in ((end.outgoing, end.peer), (end.incoming, end)):
+    there, back = end.outgoing, end.incoming
+    for way, other, one in ((there, back, end.peer), (back, there, end)):
         assert way is not None and one is not None
-        step(worker, SET, number_of(worker, way))
+        end_way(worker, way, other)
         way.remove(len(way.buffer))
         worker.hub.controller.models[way.number].held = 0  # type: ignore[union-attr]
         one.reset()

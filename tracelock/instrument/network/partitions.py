@@ -8,17 +8,18 @@ a real network these are not at the same time either.
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
 from typing import Any, Final
 
 from tracelock.errors import UsageError
 from tracelock.instrument.callers import caller
 from tracelock.instrument.network.ends import Direction, End
+from tracelock.instrument.network.faults import Condition
+from tracelock.instrument.network.hosts import Partition
 from tracelock.instrument.network.steps import agree, number_of, tell
 from tracelock.instrument.network.table import Network, network_of
 from tracelock.instrument.worker import Worker, here
 from tracelock.objects.streams import CUT, HEALED
-from tracelock.ops import CHOOSE, CLEAR, SET, Alternatives, Op
+from tracelock.ops import CHOOSE, CLEAR, READ, SET, Alternatives, Op
 
 
 def partition(a: object, b: object) -> None:
@@ -51,52 +52,64 @@ def under_control(what: str) -> tuple[Worker, Network]:
 
 
 # --- the two steps ---------------------------------------------------------------------------
-def cut(worker: Worker, network: Network, a: str, b: str) -> None:
-    """Begin a partition."""
+def cut(worker: Worker, network: Network, a: str, b: str, asked: bool = True) -> Partition | None:
+    """Begin a partition; None where there is one, which is the program's own from now on if this
+    one is (``asked``)."""
     hosts = network.hosts
-    worker.step(Op(SET, hosts.link(a, b), caller(worker), 1, remark="a partition"))
-    if hosts.apart(a, b):
-        return
-    hosts.parted.add(frozenset((a, b)))
-    for _, way in _between(network, a, b):
+    link = hosts.link(a, b)
+    worker.step(Op(SET, link, caller(worker), 1, remark="a partition"))
+    known = hosts.parted.get(frozenset((a, b)))
+    if known is not None:
+        known.asked = known.asked or asked
+        return None
+    # what is cut is known in this step; each of these is healed as often as it was cut
+    ways = [
+        (one.end, way) for one in network.crossing if {one.end.host, one.there} == {a, b}
+        for way in one.ways
+    ]  # fmt: skip
+    begun = hosts.parted[frozenset((a, b))] = Partition(ways, asked)
+    for _, way in ways:
         worker.step(Op(SET, number_of(worker, way), caller(worker), CUT, remark=CUT))
-        way.cut = True
+        way.cuts += 1
+    return begun
 
 
-def join(worker: Worker, network: Network, a: str, b: str) -> None:
-    """End it."""
-    hosts = network.hosts
-    worker.step(Op(CLEAR, hosts.link(a, b), caller(worker)))
-    if not hosts.apart(a, b):
+def join(
+    worker: Worker, network: Network, a: str, b: str, only: Partition | None = None
+) -> None:  # fmt: skip
+    """End it. ``only``: if it is this one, and nobody has asked for it since."""
+    hosts, key = network.hosts, frozenset((a, b))
+    link = hosts.link(a, b)
+    worker.step(Op(CLEAR, link, caller(worker)))
+    there = hosts.parted.get(key)
+    if there is None:
         return
-    hosts.parted.discard(frozenset((a, b)))
-    for end, way in _between(network, a, b):
-        if way.cut:
-            arrives(worker, end, way)
-    left, network.waiting_for = network.waiting_for, []
-    for end, there in left:
-        if {end.host, there} != {a, b}:
-            network.waiting_for.append((end, there))
+    if only is not None and (there is not only or there.asked):
+        worker.hub.controller.models[link].limit = 1  # type: ignore[union-attr]
+        return
+    del hosts.parted[key]
+    left = [one for one in network.waiting_for if {one[0].host, one[1]} == key]
+    network.waiting_for = [one for one in network.waiting_for if one not in left]
+    for end, way in there.ways:
+        arrives(worker, end, way)
+    for end, to in left:
+        worker.step(Op(READ, link, caller(worker)))
+        if hosts.apart(a, b):  # there is another one
+            network.waiting_for.append((end, to))
         elif end.connecting is not None and end.connecting[1] is not None:
             end.connecting[1](worker, end)
 
 
 def arrives(worker: Worker, end: End, way: Direction) -> None:
-    """All that was sent arrives."""
-    worker.step(Op(SET, number_of(worker, way), caller(worker), HEALED, remark=HEALED))
-    if way.cut:
-        way.heal()
-        agree(worker, way)
-        tell(worker, end, end.peer)
-
-
-def _between(network: Network, a: str, b: str) -> Iterator[tuple[End, Direction]]:
-    """The directions of the connections between two hosts. Also of those that have ended: what was
-    done there could have come after this, and so depends on it."""
-    for one in list(network.crossing):
-        if {one.end.host, one.there} == {a, b}:
-            for way in one.ways:
-                yield one.end, way
+    """All that was sent arrives, if nothing else holds it up."""
+    other = end.incoming if way is end.outgoing else end.outgoing
+    # an end that is learnt of now may be a reset, which those at the other direction learn of too
+    seen = (number_of(worker, other),) if other is not None else None
+    at = caller(worker)
+    worker.step(Op(SET, number_of(worker, way), at, HEALED, body=seen, remark=HEALED))
+    way.heal()
+    agree(worker, way)
+    tell(worker, end, end.peer)
 
 
 # --- as a fault ------------------------------------------------------------------------------
@@ -106,11 +119,12 @@ LENGTHS: Final = {0.0: "for a moment", 10.0: "for 10 seconds", 3_600.0: "for an 
 _LENGTH: Final = "length of a partition"
 
 
-def may_part(network: Network, a: str, b: str | None) -> list[str]:
-    """The faults that may come in between two hosts."""
-    if b is None or a == b or not network.hosts or network.hosts.apart(a, b):
-        return []
-    return ["partition"] if a in network.hosts and b in network.hosts else []
+def may_part(network: Network, a: str, b: str | None) -> dict[str, Condition]:
+    """The faults that may come in between two hosts, if no partition lies there already."""
+    hosts = network.hosts
+    if b is None or a == b or a not in hosts or b not in hosts:
+        return {}
+    return {"partition": Condition(lambda: (hosts.link(a, b),), lambda: not hosts.apart(a, b))}
 
 
 def part(worker: Worker, network: Network, a: str, b: str) -> None:
@@ -120,9 +134,10 @@ def part(worker: Worker, network: Network, a: str, b: str) -> None:
     op.remark = told[0]
     number: Any = worker.do(op)
     op.remark = told[number]
-    cut(worker, network, a, b)
-    seconds = list(LENGTHS)[number]
-    network.background.after(worker, seconds, lambda by: join(by, network, a, b))
+    begun = cut(worker, network, a, b, asked=False)
+    if begun is not None:
+        seconds = list(LENGTHS)[number]
+        network.background.after(worker, seconds, lambda by: join(by, network, a, b, begun))
 
 
 # --- who connects meanwhile ------------------------------------------------------------------
@@ -134,6 +149,10 @@ def gives_up(worker: Worker, end: End) -> None:
     """``end`` does not wait for its connection: if nobody answers for too long it learns of it."""
 
     def late(by: Worker) -> None:
+        if end.connecting is None:
+            return
+        port = network_of(by.hub).port(end, end.connecting[0])
+        by.step(Op(SET, port.number, caller(by)))  # who looks at it learns of it, or does not yet
         if end.connecting is not None and end.connecting[1] is not None:
             end.connecting = None
             end.error = errno.ETIMEDOUT

@@ -273,6 +273,7 @@ class Polling:
             worker.step(Op(NOTIFY, tasks.gate.number, caller(worker), 1))
             if self._descriptors.get(end) != descriptor:
                 return  # the loop has left it meanwhile
+            bits = end.ready()  # or has taken what there was
         self._set(descriptor, bits)
         if fresh and tasks.open:
             tasks.loop.heard()

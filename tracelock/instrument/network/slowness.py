@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from tracelock.instrument.callers import caller
-from tracelock.instrument.network.ends import End
+from tracelock.instrument.network.ends import Direction, End
+from tracelock.instrument.network.faults import Condition
 from tracelock.instrument.network.partitions import LENGTHS, arrives
 from tracelock.instrument.network.steps import number_of, tell
 from tracelock.instrument.network.table import network_of
@@ -21,18 +23,31 @@ WINDOW: Final = 1
 _LENGTH: Final = "length of a delay"
 
 
-def may_be_slow(end: End) -> list[str]:
+def may_be_slow(worker: Worker, end: End) -> dict[str, Condition]:
     """The faults that may come in where ``end`` sends something."""
     way = end.outgoing
-    if way is None or way.ended or way.deaf:
-        return []
-    return [*([] if way.cut else [DELAY]), *([SLOW] if way.capacity > WINDOW else [])]
+    if way is None:
+        return {}
+
+    def goes_on() -> bool:
+        return not (way.ended or way.deaf)
+
+    return {
+        DELAY: _of(worker, way, lambda: goes_on() and not way.cut),
+        SLOW: _of(worker, way, lambda: goes_on() and way.capacity > WINDOW),
+    }
 
 
-def may_end(end: End) -> list[str]:
+def may_end(worker: Worker, end: End) -> dict[str, Condition]:
     """The faults that may come in where ``end`` receives something."""
     way = end.incoming
-    return [] if way is None or way.ended or way.over or way.cut else [HALF]
+    if way is None:
+        return {}
+    return {HALF: _of(worker, way, lambda: not (way.ended or way.over or way.cut))}
+
+
+def _of(worker: Worker, way: Direction, holds: Callable[[], bool]) -> Condition:
+    return Condition(lambda: (number_of(worker, way),), holds)
 
 
 def delay(worker: Worker, end: End) -> None:
@@ -45,15 +60,8 @@ def delay(worker: Worker, end: End) -> None:
     number: Any = worker.do(op)
     op.remark = told[number]
     worker.step(Op(SET, number_of(worker, way), caller(worker), CUT, remark="delayed"))
-    way.cut = True
-
-    def over(by: Worker) -> None:
-        peer = end.peer
-        parted = peer is not None and network.hosts.apart(end.host, peer.host)
-        if way.cut and not parted:  # else it is healed with the partition
-            arrives(by, end, way)
-
-    network.background.after(worker, list(LENGTHS)[number], over)
+    way.cuts += 1
+    network.background.after(worker, list(LENGTHS)[number], lambda by: arrives(by, end, way))
 
 
 def slow_down(worker: Worker, end: End) -> None:

@@ -23,6 +23,30 @@ def step(
     return worker.step(op)
 
 
+def end_way(
+    worker: Worker, way: Direction | None, other: Direction | None, value: Any = None
+) -> None:  # fmt: skip
+    """The step that ends ``way``. What comes of it for those at ``other``, the other direction of
+    the connection, a reset or the kind of an error, depends on it too."""
+    assert way is not None and other is not None
+    seen = (number_of(worker, other),)
+    worker.step(Op(SET, number_of(worker, way), caller(worker, 3), value, body=seen))
+
+
+def note_user(worker: Worker, end: End) -> None:
+    """``worker`` has sent or received something at ``end``. An error goes to whichever operation
+    comes first: of those of several workers, at both directions, not each order is tried."""
+    if not end.user:
+        end.user = worker.label
+    elif end.user != worker.label:
+        end.shared = True
+    if end.shared and end.failed:
+        worker.doubt(
+            f"a connection that was reset while several workers used one end of it ({end.name})",
+            "which of them learns of it was not tried in every order",
+        )
+
+
 def is_late(worker: Worker) -> bool:
     """Whether the last step was that time ran out."""
     controller: Controller = worker.hub.controller
@@ -54,9 +78,8 @@ def tell(worker: Worker, *ends: End | None) -> None:
 
 def reset_by_unknown(worker: Worker, end: End) -> None:
     """What ``end`` has sent is answered by a reset, since its connection is not known there."""
-    for way in (end.incoming, end.outgoing):
-        assert way is not None
-        step(worker, SET, number_of(worker, way), SHUT)
+    end_way(worker, end.incoming, end.outgoing, SHUT)
+    end_way(worker, end.outgoing, end.incoming, SHUT)
     if not end.closed:
         end.reset()
     tell(worker, end)

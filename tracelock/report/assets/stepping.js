@@ -2,6 +2,8 @@
 // All text comes from the page's own data and goes in by textContent, so that nothing in a trace
 // can become markup.
 const svg = (name) => document.createElementNS("http://www.w3.org/2000/svg", name);
+// What was sent and never came: a short line from its cell that ends in a cross.
+const lostAt = (cell) => `M${cell.x ?? cell.left + 3} ${cell.y + 2}l8 5m-3 -3l6 6m0 -6l-6 6`;
 // The text of an element, without that of what is pinned to it.
 const ownText = (element) =>
   [...element.childNodes].filter((one) => one.nodeType === 3).map((one) => one.textContent).join("");
@@ -41,13 +43,14 @@ class SteppedRun {
     picture.setAttribute("height", this.table.offsetHeight);
     for (const [from, to, why] of this.data.arrows) {
       const a = this.place(from);
-      const b = this.place(to);
+      const b = to < 0 ? a : this.place(to);
       if (!a || !b) continue;
       const path = svg("path");
-      path.setAttribute("d", this.curve(a, b));
+      path.setAttribute("d", to < 0 ? lostAt(a) : this.curve(a, b));
       const title = svg("title");
-      title.textContent = `${why}: event ${from} to event ${to}`;
+      title.textContent = to < 0 ? `${why}: lost, event ${from}` : `${why}: event ${from} to event ${to}`;
       path.append(title);
+      path.classList.toggle("lost", to < 0);
       picture.append(path);
       this.arrows.push([path, from, to]);
     }

@@ -11,7 +11,7 @@ from functools import lru_cache
 from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from tracelock.analysis.derived.edges import observed_edges
+from tracelock.report.arrows import arrows
 from tracelock.report.code import CodeLine, listing
 from tracelock.report.frames import Frame, Story, WorkerFrame
 from tracelock.report.templates import part
@@ -301,11 +301,7 @@ class PageRun:
         return self._texts.setdefault(value, len(self._texts))
 
     def _arrows(self) -> list[list[Any]]:
-        found = []
-        for source, dest, why in observed_edges(self.story.steps):
-            if why in _ARROWS and source in self.shown and dest in self.shown:
-                found.append([source, dest, why])
-        return sorted(found)
+        return arrows(self.trace, self.story.steps, _ARROWS, self.shown)
 
 
 def _gap(count: int) -> LaneRow:

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from tracelock.analysis.derived.edges import observed_edges
 from tracelock.analysis.findings import Finding
+from tracelock.report.arrows import arrows
 from tracelock.report.failure.slicing import Slice, slice_of
 from tracelock.report.failure.telling import StoryLine, Teller, after_all, ended, story_lines
 from tracelock.report.frames import Story, WorkerFrame, busiest, story_along
@@ -385,11 +385,7 @@ class PanesRun:
 
     def _arrows(self) -> list[list[Any]]:
         """Who handed over to whom: number of event, number of event, what."""
-        return sorted(
-            [source, dest, why]
-            for source, dest, why in observed_edges(self.story.steps)
-            if why in _DRAWN and source in self.shown and dest in self.shown
-        )
+        return arrows(self.trace, self.story.steps, _DRAWN, self.shown)
 
 
 def _left_out(count: int) -> str:

@@ -170,7 +170,7 @@ class HappensBefore(Possible):
         if (
             not self.plain
             or kind > GET
-            or kind == ATOMIC
+            or op.body is not None  # of several things
             or self.about[worker]
             or fired
             or self.shares(worker)
