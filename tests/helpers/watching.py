@@ -62,6 +62,9 @@ class SilentContext:
     def doubt(self, what: str, why: str) -> None:
         pass
 
+    def read_elsewhere(self, obj: object, what: str, why: str) -> None:
+        pass
+
     def referred(self, reference: Any) -> None:
         pass
 
