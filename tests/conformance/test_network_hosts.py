@@ -261,6 +261,28 @@ def test_nobody_answers_to_who_sets_no_limit_for_two_minutes() -> None:
     assert endings([connects], schedules=2) == {(127,)}
 
 
+def test_whether_other_modules_have_a_host_of_that_name_makes_no_difference_to_a_trace() -> None:
+    class Made:
+        def __init__(self) -> None:
+            self.told: list[Any] = []
+            with tracelock.host("made-in-setup"):
+                self.server = socket.create_server(("", 80))
+
+    def connects(state: Made) -> None:
+        socket.create_connection(("made-in-setup", 80)).close()
+        state.told.append("connected")
+
+    program: dict[str, Any] = {
+        "workers": [connects, connects], "setup": Made, "check": lambda state: not state.told
+    }  # fmt: skip
+    found = tracelock.explore(**program, instrument=[], network={"splits": 0})
+    assert found.failed and found.trace is not None
+    assert tracelock.replay(found.trace, **program).reproduced
+    there = tracelock.host("made-in-setup")
+    assert tracelock.replay(found.trace, **program).reproduced
+    del there
+
+
 # --- as faults -------------------------------------------------------------------------------
 PARTED: dict[str, Any] = {"faults": 1, "network": {"kinds": ["partition"], "splits": 0}}
 

@@ -50,7 +50,8 @@ class Hosts:
         for one in sorted(made, key=lambda one: one.name):
             self.add(one.name)
             self._knows(one)
-        self._first = frozenset(self._addresses)
+        #: Those that there are before the workers begin, as modules or ``setup`` have made them.
+        self._first = {*self._addresses}
 
     # --- which there are ---------------------------------------------------------------------
     def __bool__(self) -> bool:
@@ -82,6 +83,8 @@ class Hosts:
         if name not in self._addresses:
             if worker.hub.running:
                 worker.step(Op(SET, self.number(name), caller(worker)))
+            else:
+                self._first.add(name)
             self.add(name)
 
     def _knows(self, host: NetworkHost) -> None:
