@@ -7,6 +7,7 @@ changes one of these by hand, the code that uses it makes no access that is seen
 from __future__ import annotations
 
 import sys
+from _weakref import ref
 from collections.abc import Callable, Iterator, Mapping
 from types import FunctionType, ModuleType
 from typing import Any, Final
@@ -48,6 +49,8 @@ class LibraryState:
                     written.append(variable.name)
                     if variable.name not in self._known:
                         self._known[variable.name] = None
+                        if not _may_be_kept(known.keep):
+                            continue
                         self._wanted[address] = variable.name
                         depth = depth if _from_setup(known.label) else _DEPTH
         for name, module in list(sys.modules.items()) if self._wanted else ():
@@ -80,6 +83,13 @@ class LibraryState:
                     below = namespace(value)
                 if of == module:
                     self._among(below, f"{label}.{name}", module, depth - 1)
+
+
+def _may_be_kept(keep: Any) -> bool:
+    """Whether a module of the standard library may have this object, or that of this weak
+    reference, for itself: it is of no class of the program's, as most are."""
+    obj = keep() if type(keep) is ref else keep
+    return is_standard(module_of(type(obj)))
 
 
 def _from_setup(label: str) -> bool:
