@@ -32,7 +32,17 @@ ERRORS: Final = pytest.StashKey[int]()
 BOUND: Final = 1200 if os.environ.get("TRACELOCK_TESTS") == "full" else 240
 #: file -> test -> one case in so many runs by default (0: none does).
 EXTENDED: dict[str, dict[str, int]] = {
+    "conformance/test_roots.py": {
+        "test_a_passing_run_of_the_mended_twin_has_no_error_nor_that_finding": 3,
+        "test_the_root_names_what_the_fix_changes": 3,
+    },
+    "faults/test_faults.py": {"test_a_killed_worker_is_told": 3},
+    "conformance/test_python_lazy.py": {
+        "test_timers_that_wait_for_threads_are_named": 0,
+        "test_what_says_it_is_a_module_and_is_none": 2,
+    },
     "conformance/test_network_orders.py": {
+        "test_whether_a_fault_can_come_in_is_a_part_of_the_step_of_its_choice": 0,
         "test_every_order_of_every_choice_has_no_more_endings": 0,
         "test_partitions_that_come_in_have_the_endings_that_they_have_by_hand": 0,
     },
@@ -90,6 +100,7 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_verdicts_are_those_of_every_order": 10,
     },
     "conformance/test_sets_order.py": {
+        "test_objects_and_members_of_an_enumeration_are_told_by_their_class": 0,
         "test_sets_that_the_expression_makes_have_one_too": 24,
         "test_what_depends_on_the_order_is_told": 4,
     },
@@ -151,6 +162,8 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_dpor_stopped_at_every_kth_schedule": 3,
     },
     "conformance/test_choices.py": {
+        "test_every_value_in_its_order": 0,
+        "test_large_numbers_are_drawn_from_all_of_them": 0,
         "test_a_failure_is_made_small_with_its_values_and_replayed": 6,
         "test_every_class_once_and_no_other": 8,
         "test_in_processes_of_their_own": 0,
@@ -158,6 +171,7 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_on_every_backend": 3,
     },
     "conformance/test_databases.py": {
+        "test_one_that_another_process_explores_with_is_refused": 0,
         "test_a_connection_that_threads_share_is_a_shared_object": 0,
         "test_a_connection_that_lives_on_sees_what_was_put_back": 0,
         "test_a_cursor_that_is_not_at_its_end_keeps_others_from_committing": 0,
@@ -208,12 +222,16 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_verified_says_of_which_interpreter": 0,
     },
     "conformance/test_interpreter_cases.py": {
+        "test_the_mended_ones_pass_in_any_order_of_their_workers": 0,
         "test_a_look_depends_on_the_store_that_lets_go": 0,
         "test_dpor_claims_nothing_false": 320,
         "test_nothing_is_proved_of_what_is_not_seen": 12,
         "test_the_default_strategy_knows_the_truth": 288,
     },
     "conformance/test_isolation.py": {
+        "test_the_search_goes_on_when_a_worker_was_left_behind": 0,
+        "test_a_call_into_c_that_another_could_end_is_no_failure": 0,
+        "test_what_a_bad_schedule_leaves_behind_is_gone_with_it": 0,
         "test_a_call_into_c_that_never_returns_is_told_and_ended": 2,
         "test_a_call_into_c_that_only_takes_long_is_no_failure": 0,
         "test_a_process_that_ends_in_setup_or_check_or_a_task_is_told_here_too": 0,
@@ -250,6 +268,7 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_what_processes_change_of_their_own_leaks_nowhere": 0,
     },
     "conformance/test_isolation_own_errors.py": {
+        "test_a_worker_that_is_being_seen_to_is_waited_for": 0,
         "test_a_program_that_ends_its_process_is_still_told_as_that": 0,
         "test_it_is_an_internal_error_with_its_traceback": 12,
         "test_what_the_watchdog_raises_too_late_is_raised_nowhere": 0,
@@ -268,6 +287,7 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_they_are_explored_and_their_failures_replayed": 4,
     },
     "conformance/test_network.py": {
+        "test_datagrams_are_lost_doubled_and_reordered_as_often_as_they_may": 0,
         "test_a_lost_update_of_an_unmodified_server_and_client": 0,
         "test_a_loop_and_threads_talk_to_each_other": 0,
         "test_a_retry_after_a_reset_applies_twice": 0,
@@ -294,6 +314,8 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_what_is_lost_is_named_made_small_and_replayed": 0,
     },
     "conformance/test_network_hosts.py": {
+        "test_who_does_not_wait_is_ready_when_it_is_connected_and_not_before": 0,
+        "test_a_partition_in_every_order_of_steps": 0,
         "test_a_partition_is_found_replayed_and_made_small": 0,
         "test_loops_across_a_partition": 0,
         "test_partitions_come_into_loops": 0,
@@ -310,15 +332,20 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_runs_states_and_traces_of_random_programs": 0,
     },
     "conformance/test_outside.py": {
+        "test_a_time_out_comes_as_it_would": 0,
+        "test_a_call_that_was_not_recorded_is_told_with_its_place": 0,
         "test_recorded_and_replayed": 3,
         "test_who_waits_for_what_never_comes_is_no_failure": 3,
     },
     "conformance/test_own_loops.py": {
+        "test_an_own_loop_is_never_verified": 0,
+        "test_a_loop_that_waits_for_ever_is_a_deadlock_that_says_for_what": 0,
         "test_a_thread_beside_a_loop_is_in_the_schedule_too": 0,
         "test_its_tasks_are_scheduled": 0,
         "test_two_loops_in_two_threads_are_in_one_schedule": 0,
     },
     "conformance/test_own_loops_cases.py": {
+        "test_real_input_is_named": 0,
         "test_whether_the_loop_reaches_it_by_itself_is_told": 2,
         "test_a_loop_in_the_background_that_setup_starts": 2,
         "test_a_loop_that_is_none_of_asyncio_is_refused_by_name": 0,
@@ -452,7 +479,6 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_tasks_begin_in_the_order_of_their_creation": 12,
         "test_the_workers_that_were_given_begin_in_any_order": 0,
     },
-    "conformance/test_python_lazy.py": {"test_what_says_it_is_a_module_and_is_none": 2},
     "conformance/test_python_processes.py": {
         "test_a_child_that_never_leaves_ends_with_the_worker": 0,
         "test_a_condition_waits_for_a_predicate_and_not_for_a_signal_alone": 0,
@@ -478,6 +504,7 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_what_a_process_held_of_a_file_ends_with_it": 0,
     },
     "conformance/test_python_processes_stay.py": {
+        "test_what_setup_makes_is_what_workers_have": 0,
         "test_a_failure_is_confirmed_by_forked_processes": 0,
         "test_nothing_is_left_for_the_next_schedule": 13,
         "test_one_that_is_killed_from_outside_is_noticed": 2,
@@ -487,6 +514,8 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_what_has_no_likeness_is_inherited": 0,
     },
     "conformance/test_python_real.py": {
+        "test_the_time_that_there_is_bounds_every_phase": 0,
+        "test_a_worker_stuck_in_c_is_given_up_under_a_profiler_too": 0,
         "test_a_bound_on_steps_that_was_hit_names_the_loop_that_goes_round": 0,
         "test_a_condition_like_class_gives_its_lock_up_and_takes_it_back": 0,
         "test_a_daemon_that_never_rests_is_cut_off": 0,
@@ -515,6 +544,7 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_what_cannot_be_put_back_is_named": 0,
     },
     "conformance/test_reduce.py": {
+        "test_only_the_failure_is_left": 0,
         "test_the_library_is_reduced": 0,
     },
     "conformance/test_samplers.py": {
@@ -525,6 +555,7 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_random_fails_with_its_exact_probability": 12,
     },
     "conformance/test_session.py": {
+        "test_a_worker_stuck_elsewhere_is_named_with_its_stack": 0,
         "test_a_failure_found_is_replayed": 4,
         "test_a_sum_that_is_too_large_is_the_workers_error_everywhere": 0,
         "test_free_runs_are_faithful": 20,
@@ -611,6 +642,8 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_it_is_never_said_where_order_matters": 0,
     },
     "system/test_atomic.py": {
+        "test_what_waits_for_the_other_has_an_answer_and_no_end_to_compare_with": 0,
+        "test_the_json_is_as_promised": 0,
         "test_a_cure_is_one_step_itself_and_does_the_same": 0,
         "test_a_generator_lets_others_in_where_it_yields": 0,
         "test_a_lock_around_both_makes_it_atomic": 0,
@@ -684,6 +717,7 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_what_a_free_program_does_is_possible": 8,
     },
     "system/test_export_forced.py": {
+        "test_what_cannot_be_forced_is_refused_with_its_reason": 0,
         "test_a_failing_test_is_made_again_from_its_token_and_has_a_report": 0,
         "test_a_forced_program_of_real_code_fails_every_time_and_passes_once_mended": 5,
         "test_check_says_what_became_of_an_old_failure_of_real_code": 0,
@@ -727,6 +761,7 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_a_killed_recorder_leaves_what_it_had": 9,
     },
     "system/test_outside.py": {
+        "test_replayed_where_nothing_outside_is_there": 0,
         "test_each_program_is_replayed": 0,
         "test_replayed_again_and_again": 0,
     },
