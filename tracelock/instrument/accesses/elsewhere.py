@@ -22,7 +22,6 @@ from tracelock.instrument.accesses.containers import holder_of, order_of
 from tracelock.instrument.accesses.walking import CONTAINERS
 from tracelock.instrument.contexts import Context, class_names, identity
 from tracelock.instrument.rewrite.sites import Site
-from tracelock.instrument.rewrite.trees import MARK
 
 #: Packages whose objects are under control: what they keep is changed by subclasses too, by rule.
 _CONTROLLED: Final = frozenset({"asyncio", "concurrent", "multiprocessing", "queue", "builtins"})
@@ -33,6 +32,8 @@ _OF_LOOPS: Final = frozenset({"asyncio", "builtins"})
 _WHY: Final = "code that is not looked into reads it"
 #: Methods by which a subclass of ``Queue`` says how it keeps its items.
 _OF_QUEUES: Final = frozenset({"_init", "_put", "_get", "_qsize"})
+#: What puts an item into one: no code of it is given where it is looked into.
+_PUT: Final = class_names(Queue)["_put"]
 #: Modules whose objects are locks, queues and the like.
 _SHOWING: Final = ("threading", "queue", "concurrent.futures", "tracelock.instrument.threads.locks")
 _LOADING: Final = ("LOAD_ATTR", "LOAD_METHOD")
@@ -63,7 +64,7 @@ def is_changed(type_: type, name: str) -> bool:
         found = entry(_changes, type_)[name] = any(
             name in code.co_names and code.co_name not in _MAKING and _uses(code, name, _STORING)
             for code in _codes(type_, _OF_LOOPS)
-        ) or (name == "queue" and issubclass(type_, Queue))
+        ) or (name == "queue" and issubclass(type_, Queue) and any(_codes_of(_PUT)))
     return found
 
 
@@ -101,10 +102,8 @@ def _codes_of(value: Any) -> Iterator[CodeType]:
         while type(one) is FunctionType and "real" in one.__code__.co_freevars:  # it is patched
             held = one.__closure__ or ()
             one = held[one.__code__.co_freevars.index("real")].cell_contents
-        if type(one) is FunctionType and not any(
-            each.startswith(MARK) for each in one.__code__.co_names
-        ):
-            yield one.__code__
+        if type(one) is FunctionType and Site not in map(type, one.__code__.co_consts):
+            yield one.__code__  # else it has hooks
 
 
 def _uses(code: CodeType, name: str, how: tuple[str, ...], first: str = "") -> bool:
