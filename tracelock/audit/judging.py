@@ -185,7 +185,7 @@ class Judge:
         it may be explained by times that cannot be given in an order as they were."""
         if run.expired or (run.given and not isinstance(self.oracle, Bench)):
             return None
-        complete = len(run.results) == len(self.client.calls)  # else one of them waits
+        complete = self.spread and len(run.results) == len(self.client.calls)  # else one waits
         if complete and self.whole(run) in [one.whole for one in self.spread]:
             return None
         return others(run.times, [made.times for made in self.made() if made.times])
