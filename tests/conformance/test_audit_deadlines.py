@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import tracelock
+from tests.helpers.audit_programs import replayed
 from tests.helpers.audited_deadlines import NAMES, THREADS
 from tracelock.audit.matrix import Audited
 from tracelock.history.contracts import LOSES
@@ -75,13 +76,7 @@ def test_its_program_fails_and_its_trace_replays(
 ) -> None:
     found = audited(f"{name}Wrong", folder=str(tmp_path))
     (cell,) = found.columns["deadline"]
-    assert cell.program is not None and cell.recorded is not None, cell.reason
-    monkeypatch.syspath_prepend(str(tmp_path))
-    module = importlib.import_module(Path(cell.program).stem)
-    again = tracelock.replay(
-        cell.recorded, setup=module.setup, workers=module.WORKERS, check=module.check
-    )
-    assert again.reproduced
+    module = replayed(cell, tmp_path, monkeypatch)
     monkeypatch.setattr(importlib.import_module(HERE), f"{name}Wrong", None)
     right = getattr(importlib.import_module(HERE), f"{name}Right")
     monkeypatch.setattr(module, f"{name}Wrong", right)

@@ -4,7 +4,6 @@ what trio itself has keeps what it promises."""
 from __future__ import annotations
 
 import ast
-import importlib
 import os
 import subprocess
 import sys
@@ -15,6 +14,7 @@ import pytest
 import trio
 
 import tracelock
+from tests.helpers.audit_programs import replayed
 from tracelock.audit.matrix import Audited
 from tracelock.errors import UsageError
 from tracelock.session.exporting import export
@@ -69,13 +69,8 @@ def test_an_anomaly_of_a_cancellation_is_a_program_whose_trace_replays(
 ) -> None:
     found = audited("MailWrong", methods=["put", "get"], folder=str(tmp_path))
     cell = found.anomalies[0]
-    assert cell.program is not None and cell.recorded is not None, cell.reason
-    monkeypatch.syspath_prepend(str(tmp_path))
-    module = importlib.import_module(Path(cell.program).stem)
-    again = tracelock.replay(
-        cell.recorded, setup=module.setup, workers=module.WORKERS, check=module.check
-    )
-    assert again.reproduced
+    module = replayed(cell, tmp_path, monkeypatch)
+    assert cell.program is not None and cell.recorded is not None
     # and once more where there is no tracelock, in a folder that has nothing else
     source = export(cell.recorded, "python")
     for text in (source, Path(cell.program).read_text(encoding="utf-8")):

@@ -115,27 +115,32 @@ async def awaited(call: Any, own: Any) -> Any:
 
 async def within(seconds: float, awaitable: Any) -> Any:
     """What an awaitable gives. It is cancelled when its time is up, which raises."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:  # trio runs it
-        import trio
-
-        with trio.fail_after(seconds):
+    if _on_asyncio():
+        async with asyncio.timeout(seconds):
             return await awaitable
-    async with asyncio.timeout(seconds):
+    import trio
+
+    with trio.fail_after(seconds):
         return await awaitable
 
 
 async def rest(seconds: float) -> None:
     """Let time pass for other tasks."""
+    if _on_asyncio():
+        await asyncio.sleep(seconds)
+        return
+    import trio
+
+    await trio.sleep(seconds)
+
+
+def _on_asyncio() -> bool:
+    """Whether asyncio runs the task that asks; trio does otherwise."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        import trio
-
-        await trio.sleep(seconds)
-    else:
-        await asyncio.sleep(seconds)
+        return False
+    return True
 
 
 def pause(seconds: float) -> None:

@@ -126,7 +126,7 @@ class TaskJudge(Judge):
         they are all, or the last of them waits, or it is cancelled, or the next one is."""
         first = [number for number in self.client.numbers[0] if number in order]
         cancelled: list[int | None] = [None]
-        if self.cancelling or self.expired is not None:
+        if self._one_ends:
             cancelled += first[-1:]
             if not (first and first[-1] in run.waiting):
                 cancelled += self.client.numbers[0][len(first) : len(first) + 1]

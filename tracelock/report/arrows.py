@@ -46,7 +46,9 @@ def messages(trace: Trace) -> list[Message]:
         one = events.table[shape]
         if one.op in ("put", "get", "set"):
             lines[one.target or ""].append(seq)
-        elif one.op == "choose" and one.target == FAULT and _chosen(trace, seq) == _LOST:
+    for seq, extra in events.extras.items():
+        choice = events.table[events.shapes[seq]]
+        if choice.op == "choose" and choice.target == FAULT and extra.get("chosen") == _LOST:
             found.append(Message(seq, -1, "datagram"))
     for name, line in lines.items():
         if name.endswith(DIRECTIONS):
@@ -57,10 +59,6 @@ def messages(trace: Trace) -> list[Message]:
     own = events.workers
     between = (one for one in found if one.dest < 0 or own[one.source] != own[one.dest])
     return sorted(between, key=lambda one: (max(one.source, one.dest), one))
-
-
-def _chosen(trace: Trace, seq: int) -> object:
-    return trace.events[seq].extra.get("chosen")
 
 
 def _bytes(trace: Trace, line: list[int]) -> Iterator[Message]:

@@ -56,6 +56,11 @@ def is_read(type_: type, name: str) -> bool:
     return found
 
 
+def is_read_in_class(cls: type, name: str) -> bool:
+    """The same of an attribute of a class itself."""
+    return is_read(cls, name) or is_read(type(cls), name)
+
+
 def is_changed(type_: type, name: str) -> bool:
     """Whether such code assigns this attribute, other than where an object is set up."""
     try:
@@ -166,7 +171,5 @@ def table(value: Any, holder: Any, name: str, context: Context) -> None:
 
 def of_class(cls: Any, name: str, value: Any, context: Context) -> None:
     """Before ``cls.name`` is read, or found among all that a class has."""
-    if issubclass(type(value), CONTAINERS) and (
-        is_for_tools(name) or is_read(type(cls), name) or is_read(cls, name)
-    ):
+    if issubclass(type(value), CONTAINERS) and (is_for_tools(name) or is_read_in_class(cls, name)):
         table(value, cls, name, context)

@@ -134,7 +134,7 @@ def written_in_class(cls: Any, name: str, site: Site, context: Context, value: o
     now = _ABSENT if holder is None else class_names(holder)[name]
     meta = holder_of(type(cls), name)
     in_c = meta is not None and _in_c(type(class_names(meta)[name]))
-    by_library = elsewhere.is_read(cls, name) or elsewhere.is_read(type(cls), name)
+    by_library = elsewhere.is_read_in_class(cls, name)
     if in_c or name[:2] == "__" or by_library or _is_method(now) or _is_method(value):
         context.doubt(
             f"{name} of {cls.__name__}",

@@ -45,14 +45,15 @@ class LibraryState:
         depth = 0
         for address, known in [*names.objects.items()]:
             for variable in known.parts.values():
-                if variable.shared or (variable.stamp == names.schedule and variable.writers):
-                    written.append(variable.name)
-                    if variable.name not in self._known:
-                        self._known[variable.name] = None
-                        if not _may_be_kept(known.keep):
-                            continue
-                        self._wanted[address] = variable.name
-                        depth = depth if _from_setup(known.label) else _DEPTH
+                if not (variable.shared or (variable.stamp == names.schedule and variable.writers)):
+                    continue
+                written.append(variable.name)
+                if variable.name in self._known:
+                    continue
+                self._known[variable.name] = None
+                if _may_be_kept(known.keep):
+                    self._wanted[address] = variable.name
+                    depth = depth if _from_setup(known.label) else _DEPTH
         for name, module in list(sys.modules.items()) if self._wanted else ():
             if is_standard(name) and root_of(name) not in _CONTROLLED:
                 held = namespace(module)

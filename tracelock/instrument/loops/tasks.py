@@ -83,9 +83,7 @@ class TaskWorker(LoopWorker):
     )  # fmt: skip
 
     def __init__(self, hub: Hub, number: int, tasks: LoopTasks, coro: Any, given: bool) -> None:
-        Worker.__init__(self, hub, number, tasks.baton)  # the rest is here: in less time
-        self.host = None
-        self.own_thread = False
+        super().__init__(hub, number, tasks.baton)
         self.tasks = tasks
         self.coro = coro
         self.given = given

@@ -9,7 +9,7 @@ record from the beginning (see ``retelling``).
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Final, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 from tracelock.engine.effects import perform
 from tracelock.engine.open import REST
@@ -19,9 +19,6 @@ from tracelock.instrument.steps import PLAIN, shown
 from tracelock.instrument.worker import Worker
 from tracelock.ops import ATOMIC, READ, WRITE, Op, Value
 from tracelock.schedulers.base import WORKER
-
-#: The one op of all steps of a loop, by its number as an object.
-_STEPS: Final[dict[int, Op]] = {}
 
 
 class Unrecorded(Worker):
@@ -102,9 +99,7 @@ class UnrecordedTasks(LoopTasks):
         self.picks: list[int] = []
         hub.unrecorded = self
         super().__init__(hub, *arguments, **options)
-        self.plain_step = _STEPS.get(self.gate.number) or _STEPS.setdefault(
-            self.gate.number, self.op("")
-        )
+        self.plain_step = self.op("")
 
     # --- what each kind of loop does in its own way --------------------------------------------
     def look(self) -> None:

@@ -157,10 +157,15 @@ def who_may_crash(worker: Worker, network: Network, own: str, other: str | None)
 def go_down_by_fault(worker: Worker, network: Network, name: str) -> None:
     """This host crashes, and is started again where it says by what; after how long is a choice."""
     main = network.hosts.restarts.get(name)
-    if main is None:
-        with contextlib.suppress(UsageError):  # it may have come onto such a loop just now
-            go_down(worker, network, name, None)
-        return
+    then = None if main is None else _restarting(worker, network, name, main)
+    with contextlib.suppress(UsageError):  # it may have come onto such a loop just now
+        go_down(worker, network, name, None, then)
+
+
+def _restarting(
+    worker: Worker, network: Network, name: str, main: Callable[..., Any]
+) -> Callable[[], object]:
+    """What has a host that crashes start again, after a time that is a choice."""
     told = list(LENGTHS.values())
     op = Op(CHOOSE, -1, caller(worker), body=Alternatives(_LENGTH, len(told), told))
     op.remark = told[0]
@@ -173,8 +178,7 @@ def go_down_by_fault(worker: Worker, network: Network, name: str) -> None:
             start(by, network, name, main)
 
     seconds = list(LENGTHS)[number]
-    with contextlib.suppress(UsageError):
-        go_down(worker, network, name, None, lambda: network.background.add(seconds, again))
+    return lambda: network.background.add(seconds, again)
 
 
 # --- the step --------------------------------------------------------------------------------

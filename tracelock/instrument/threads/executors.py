@@ -12,7 +12,7 @@ import queue
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 #: Attributes that a schedule may change.
 _CHANGED: Final = ("_work_queue", "_idle_semaphore", "_threads", "_broken", "_shutdown")
 _LOCK: Final = "_shutdown_lock"
+#: What one has, unless it is of another library, or of a version that is not known.
+_EVERY: Final = frozenset({*_CHANGED, _LOCK})
 _QUEUE_IN_C: Final = queue.SimpleQueue
 _QUEUE: Final[Any] = queue._PySimpleQueue  # type: ignore[attr-defined]
 
@@ -82,8 +84,8 @@ def renew(
     wing = hub.wing(Executors)
     for one in those.values():
         held, label = vars(one), _label(one)
-        if not held.keys() >= {*_CHANGED, _LOCK}:
-            continue  # of another library, or of a version that is not known
+        if not held.keys() >= _EVERY:
+            continue
         for name in _CHANGED:
             changes.set(held, name, held[name])
         changes.set(held, _LOCK, hub.stand_in(held[_LOCK], f"{label}.{_LOCK}"))
@@ -95,20 +97,28 @@ def imported(changes: Changes, hub: Hub, modules: Iterable[str]) -> None:
     """Workers have imported these modules: what they and their classes hold is new from the next
     schedule on, and when control is over."""
     kind: Any = getattr(sys.modules.get("concurrent.futures.thread"), "ThreadPoolExecutor", None)
+    if kind is None:
+        return
     wing = hub.wing(Executors)
-    there = {identity(held) for held, _ in wing.labels} | {identity(vars(one)) for one in _known}
-    for module in modules if kind is not None else ():
-        there_now = sys.modules.get(module)
-        held = module_names(there_now) if issubclass(type(there_now), ModuleType) else {}
-        for name, value in list(held.items()):
-            inside = class_names(value) if issubclass(type(value), type) else {}
-            mine = inside.get("__module__") == module
-            for label, one in ((name, value), *(inside.items() if mine else ())):
-                own = vars(one) if issubclass(type(one), kind) else {}
-                if own.keys() >= {*_CHANGED, _LOCK} and identity(own) not in there:
-                    there.add(identity(own))
-                    wing.labels.append((own, f"{module}.{label}"))
-                    changes.then(partial(_make_new, own))
+    met = {identity(held) for held, _ in wing.labels} | {identity(vars(one)) for one in _known}
+    for module in modules:
+        for label, one in _held_by(module):
+            held = vars(one) if issubclass(type(one), kind) else {}
+            if held.keys() >= _EVERY and identity(held) not in met:
+                met.add(identity(held))
+                wing.labels.append((held, f"{module}.{label}"))
+                changes.then(partial(_make_new, held))
+
+
+def _held_by(module: str) -> Iterator[tuple[str, Any]]:
+    """What a module holds, and each class of its own, by name."""
+    home = sys.modules.get(module)
+    held = module_names(home) if issubclass(type(home), ModuleType) else {}
+    for name, value in list(held.items()):
+        yield name, value
+        inside = class_names(value) if issubclass(type(value), type) else {}
+        if inside.get("__module__") == module:
+            yield from inside.items()
 
 
 def _make_new(held: dict[str, Any]) -> None:
