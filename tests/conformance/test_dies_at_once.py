@@ -77,6 +77,29 @@ def test_nothing_is_left_for_a_collection(name: str) -> None:
     assert _left() == []
 
 
+async def counted(shared: Shared) -> None:
+    shared.value += 1
+
+
+@pytest.mark.skipif(not BY_AGE, reason="what is old is not told apart")
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_no_waste_of_tasks_grows_old(backend: str) -> None:
+    """The next exploration would take no notice of it, and ask who refers to the locks in it."""
+    if backend == "trio":
+        pytest.importorskip("trio")
+    for _ in range(3):
+        found = tracelock.explore(
+            setup=Shared, workers=[counted], instrument=["only", __name__], backend=backend
+        )
+        assert found.verdict == "verified", found.summary
+    gc.collect(0)  # what led to the last of them
+    of_loops = [
+        type(one).__name__ for one in gc.get_objects()
+        if type(one).__name__ in ("TrioTasks", "AsyncioTasks", "LoopWorker", "TaskWorker")
+    ]  # fmt: skip
+    assert of_loops == []
+
+
 @pytest.mark.skipif(not BY_AGE, reason="nothing is kept in mind between explorations")
 @pytest.mark.usefixtures(no_collections.__name__)
 def test_what_died_with_an_exploration_is_not_kept_in_mind() -> None:

@@ -14,6 +14,7 @@ import pytest
 from tracelock.instrument.live_objects import LiveObjects, no_collections
 from tracelock.instrument.scanning.lasting import LastingObjects
 from tracelock.instrument.scanning.marks import BY_AGE, AgeMark
+from tracelock.instrument.scanning.process import ProcessLook
 from tracelock.instrument.scanning.references import KnownReferences, Referrers
 
 pytestmark = pytest.mark.skipif(not BY_AGE, reason="the collector has no lists by age")
@@ -158,6 +159,37 @@ def test_one_that_cannot_be_referred_to_weakly_is_found_through_its_class() -> N
     given = LiveObjects(objects=[])
     lasting.give_all(given)
     assert any(one is full for one in given.others)  # the other will have a new dictionary
+
+
+def test_objects_of_a_class_are_kept_in_mind_once_they_were_asked_for() -> None:
+    class Derived(Thing):
+        pass
+
+    lasting = LastingObjects(gc.get_referrers)
+    first, other = Thing(), Derived()
+    lasting.take(LiveObjects(objects=[first, other]))
+    assert lasting.instances_of(Thing) == [first]
+    second = Thing()
+    lasting.take(LiveObjects(objects=[second, Derived()]))
+    assert lasting.instances_of(Thing) == [first, second]
+    del first
+    assert lasting.instances_of(Thing) == [second]
+    lasting.forget()
+    lasting.take(LiveObjects(objects=[second]))
+    assert lasting.instances_of(Thing) == [second]
+
+
+def test_objects_of_a_class_are_found_old_and_young() -> None:
+    look = ProcessLook()
+    old = Thing()
+    with no_collections():
+        look.look()
+        assert [one for one in look.instances(Thing) if one is old] == [old]
+        young = Thing()
+        assert {id(one) for one in look.instances(Thing)} >= {id(old), id(young)}
+        look.referrers(old)  # by which all that is young is frozen
+        found = look.instances(Thing)
+        assert sum(one is young for one in found) == sum(one is old for one in found) == 1
 
 
 # --- who refers to them -------------------------------------------------------------------------

@@ -101,14 +101,17 @@ def _project_of(folder: str) -> str:
     return folder
 
 
+@functools.cache
+def _standard() -> tuple[str, ...]:
+    return tuple(os.path.realpath(sysconfig.get_path(name)) + os.sep for name in _LIBRARIES)
+
+
 class Project:
     """The modules whose files lie under ``root``; none without one."""
 
     def __init__(self, root: str | None) -> None:
         self.below = None if root is None else os.path.realpath(root).rstrip(os.sep) + os.sep
-        self.standard = tuple(
-            os.path.realpath(sysconfig.get_path(name)) + os.sep for name in _LIBRARIES
-        )
+        self.standard = _standard()
         self._known: dict[str, bool] = {}
 
     def owns(self, name: str, path: str | None) -> bool:

@@ -53,7 +53,6 @@ from tracelock.trace import Trace, Verdict
 if TYPE_CHECKING:
     from tracelock.session.python import PythonTarget
 
-
 #: How often a schedule is run again because it has run modules that were not looked into.
 _AGAIN: Final = 3
 #: Schedules in which a failure of the first ones is looked for again, for its story.

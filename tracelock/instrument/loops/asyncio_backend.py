@@ -79,8 +79,7 @@ class AsyncioLoopBackend(LoopBackend[AsyncioTasks]):
         known = sys.version_info < (3, 14) and self.account.account.apart and not self.afresh.drew
         # a condition that no schedule has made keeps the methods of its lock as they were then
         return known and not any(
-            type(one) is asyncio.Condition and "_tracelock_name" not in vars(one)
-            for one in looking.referrers(asyncio.Condition)
+            "_tracelock_name" not in vars(one) for one in looking.instances(asyncio.Condition)
         )
 
     def collecting(self) -> AbstractContextManager[None]:

@@ -147,6 +147,7 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
         self._tell(True)
         super().close()
         self._baton = None
+        vars(self).pop("tasks", None)  # the last schedule's are garbage by now
 
     def begin_apart(self, patient: bool) -> None:
         super().begin_apart(patient)

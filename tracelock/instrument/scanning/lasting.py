@@ -6,7 +6,7 @@ from __future__ import annotations
 import gc
 import itertools
 from _weakref import ref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import compress
 from operator import attrgetter
 from types import FunctionType, GetSetDescriptorType
@@ -48,6 +48,8 @@ class LastingObjects:
         self._young = 0, 0  # classes and objects that are new since the last look
         #: By the identity of their globals.
         self._functions: dict[int, list[_Known]] = {}
+        #: Objects of the classes that were asked for, by the identity of these.
+        self._of_classes: dict[int, tuple[ref[type], list[_Known]]] = {}
         #: Classes of objects to which there can be no weak references, with the identities of
         #: those that have attributes of their own.
         self._rigid: dict[int, tuple[ref[type], set[int]]] = {}
@@ -67,6 +69,10 @@ class LastingObjects:
             except TypeError:
                 self._take_rigid(obj)
         self._instances[:0] = instances
+        for reference, known in self._of_classes.values():
+            cls = reference()
+            for each in (live.others, live.standard) if cls is not None else ():
+                known += map(ref, of_class(each, cls))
         classes, objects = self._young
         self._young = classes + len(live.classes), objects + len(instances)
         if self._functions:
@@ -165,6 +171,14 @@ class LastingObjects:
                     self._rigid[identity(type(obj))][1].add(identity(obj))
         return [*found.values()]
 
+    def instances_of(self, cls: type) -> list[Any]:
+        """Those that are exactly of this class, to which there can be weak references."""
+        reference, known = self._of_classes.get(identity(cls), (None, []))
+        if reference is None or reference() is not cls:
+            known = [*map(ref, of_class(_alive(self._instances), cls))]
+            self._of_classes[identity(cls)] = ref(cls), known
+        return _alive(known)
+
     def functions_of(
         self, names: Sequence[dict[str, Any]], every: Sequence[FunctionType] | None
     ) -> list[FunctionType]:
@@ -179,6 +193,11 @@ class LastingObjects:
             self._take_functions(functions_with(every, wanted))
         known = [self._functions[identity(each)] for each in names]
         return [function for each in known for function in _alive(each)]
+
+
+def of_class(objects: Sequence[Any], cls: type) -> Iterator[Any]:
+    """Those of them that are exactly of this class."""
+    return compress(objects, map(identity(cls).__eq__, map(identity, map(type, objects))))
 
 
 def _alive(known: list[_Known]) -> list[Any]:

@@ -95,6 +95,12 @@ class AgeMark:
         return [one for one in found if identity(one) not in own], new
 
 
+def young() -> list[Any]:
+    """What has come into being since the last look, and what was young then."""
+    newer, older = _at_once(*_YOUNG)
+    return [*newer, *older]
+
+
 def _collected() -> int:
     """How many collections of the old ones there have been."""
     return int(gc.get_stats()[2]["collections"])

@@ -8,11 +8,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from types import FunctionType
 from typing import Any
 
+from tracelock.instrument.contexts import identity
 from tracelock.instrument.live_objects import LiveObjects
 from tracelock.instrument.patch_targets import ours
 from tracelock.instrument.patching import Patch
-from tracelock.instrument.scanning.lasting import LastingObjects
-from tracelock.instrument.scanning.marks import BY_AGE, AgeMark
+from tracelock.instrument.scanning.lasting import LastingObjects, of_class
+from tracelock.instrument.scanning.marks import BY_AGE, AgeMark, young
 from tracelock.instrument.scanning.references import KnownReferences, Referrers
 
 
@@ -87,6 +88,13 @@ class ProcessLook:
             found, new = self._mark.referrers(objects)
             self._lasting.take(LiveObjects(objects=new))
         return found
+
+    def instances(self, cls: type) -> list[Any]:
+        """The objects of exactly this class, to which there can be weak references."""
+        if not BY_AGE:
+            return [one for one in gc.get_referrers(cls) if type(one) is cls]
+        found = [*self._lasting.instances_of(cls), *of_class(young(), cls)]
+        return [*{identity(one): one for one in found}.values()]
 
     @contextlib.contextmanager
     def _noted(self) -> Iterator[None]:
