@@ -70,9 +70,9 @@ class LastingObjects:
                 self._take_rigid(obj)
         self._instances[:0] = instances
         for reference, known in self._of_classes.values():
-            cls = reference()
-            for each in (live.others, live.standard) if cls is not None else ():
-                known += map(ref, of_class(each, cls))
+            if (cls := reference()) is not None:
+                for each in (live.others, live.standard):
+                    known += map(ref, of_class(each, cls))
         classes, objects = self._young
         self._young = classes + len(live.classes), objects + len(instances)
         if self._functions:
