@@ -21,7 +21,6 @@ from tracelock.session.interpreters.preferring import prefer
 from tracelock.session.interpreters.which import called, mark
 from tracelock.session.plan import Plan
 from tracelock.session.replaying import follow
-from tracelock.session.spreading import below
 from tracelock.session.target import Target
 from tracelock.session.targets import spreader_for, target_for
 from tracelock.trace import Trace
@@ -304,6 +303,8 @@ class Exploration(Opened):
         )
         prefix = plan.spreading.prefix
         if prefix is not None and found.exhaustive and not failures:
+            from tracelock.session.spreading import below
+
             explored.summary = below(self.executions or explored.schedules, prefix, plan.backend)
             explored.summary += but_unchecked(explored, self.target)
         return explored

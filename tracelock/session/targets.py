@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final
 from tracelock.backends.calls import check_calls, may_import
 from tracelock.errors import InternalError, UsageError
 from tracelock.session.interpreters.which import ANY
-from tracelock.session.scenarios import ScenarioTarget
 from tracelock.session.target import Capability, Target, require
 from tracelock.trace import Trace
 
@@ -84,6 +83,8 @@ def _check_scenario(given: Any) -> None:
 
 def _of_scenario(scenario: Scenario, code: PythonCode | None, allow_call: bool) -> Target:
     if scenario.python is None:
+        from tracelock.session.scenarios import ScenarioTarget
+
         target = ScenarioTarget(scenario)
         if code is not None and (
             code.cancellations or code.cancellable or code.gc or code.faults or code.network
@@ -113,6 +114,7 @@ def target_of(trace: Trace, *, code: PythonCode | None = None, allow_call: bool 
     python = python_of(trace)
     if python is None and (code is None or not code.workers):
         from tracelock.scenario.loading import scenario_from_data
+        from tracelock.session.scenarios import ScenarioTarget
 
         return ScenarioTarget(scenario_from_data(trace.scenario, "the trace's scenario"))
     from tracelock.instrument.crashes.rules import CrashRules

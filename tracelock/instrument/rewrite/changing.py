@@ -13,7 +13,6 @@ import sys
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from types import CodeType, ModuleType
 from typing import Any, Final
@@ -91,7 +90,7 @@ def with_calls(tree: ast.Module, mark: str) -> ast.Module:
     return found
 
 
-class ChangingFinder(MetaPathFinder):
+class ChangingFinder:
     """In ``sys.meta_path`` before the others: what ``wanted`` gives a change for, by the name of
     the module and its file, is loaded with it. ``compiled``: makes code of a source and its path,
     see ``codes.changed_code``."""

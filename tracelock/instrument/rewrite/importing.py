@@ -5,10 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from importlib.abc import Loader
+else:
+    Loader = object  # that module imports six others, for nothing that is needed here
 
 
 class RewritesModules(Protocol):
@@ -22,7 +26,7 @@ class RewritesModules(Protocol):
 
 
 @dataclass(eq=False)
-class RewritingFinder(MetaPathFinder):
+class RewritingFinder:
     """First in ``sys.meta_path``: the other finders find, only the loader is another one."""
 
     _rewriter: RewritesModules
@@ -64,6 +68,11 @@ class RewritingLoader(Loader):
             module.__spec__.loader = self._real
         module.__loader__ = self._real
         self._rewriter.load(module, self._real)
+
+    def load_module(self, fullname: str) -> ModuleType:
+        from importlib.abc import Loader
+
+        return Loader.load_module(self, fullname)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._real, name)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from importlib.abc import Loader
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from tracelock.instrument.contexts import out_of_control
 from tracelock.instrument.rewrite.importing import RewritingFinder
+
+if TYPE_CHECKING:
+    from importlib.abc import Loader
 
 
 class LateLibraries(RewritingFinder):

@@ -12,10 +12,9 @@ import importlib
 import sys
 from _weakref import ref
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from importlib.abc import Loader
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from tracelock.errors import UsageError
 from tracelock.instrument import callers
@@ -40,6 +39,9 @@ from tracelock.instrument.rewrite.sites import (
     stable_file,
 )
 from tracelock.instrument.rewrite.standard import never, refuse, used_by
+
+if TYPE_CHECKING:
+    from importlib.abc import Loader
 
 #: Sources rewritten so far: a test run instruments the same libraries again and again.
 _compiled: dict[tuple[str, str, str, str, bool], Compiled] = {}

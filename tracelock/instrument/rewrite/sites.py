@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable
+from itertools import compress
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
@@ -110,6 +111,7 @@ def path_in_project(path: str, root: str) -> str | None:
     return None if not root or below.startswith("../") or os.path.isabs(below) else below
 
 
+_identity: Final = object.__hash__
 _names: Final[Any] = vars(ModuleType)["__dict__"].__get__
 
 
@@ -128,10 +130,12 @@ def loaded(name: str) -> ModuleType | None:
 
 def all_loaded() -> list[tuple[str, ModuleType]]:
     """The modules that there are, with the names under which they have been imported."""
-    return [
-        (name, module) for name, module in list(sys.modules.items())
-        if issubclass(type(module), ModuleType)
-    ]  # fmt: skip
+    items = list(sys.modules.items())
+    kinds = [type(module) for _, module in items]
+    numbers = [*map(_identity, kinds)]
+    each = dict(zip(numbers, kinds, strict=True))  # few, of which one is asked for hundreds
+    found = {number for number, kind in each.items() if issubclass(kind, ModuleType)}
+    return [*compress(items, map(found.__contains__, numbers))]
 
 
 def source_path(module: ModuleType) -> str | None:

@@ -331,12 +331,8 @@ class KnownReferences:
 def _module_names() -> dict[int, tuple[dict[str, Any], str]]:
     """The names that modules have, and the module's, by identity; under the first of its names
     where one has several."""
-    found: dict[int, tuple[dict[str, Any], str]] = {}
-    for name, module in all_loaded():
-        names = globals_of(module)
-        if type(names) is dict:
-            found.setdefault(identity(names), (names, name))
-    return found
+    found = [(globals_of(module), name) for name, module in reversed(all_loaded())]
+    return {identity(one[0]): one for one in found if type(one[0]) is dict}
 
 
 def _holding(objects: Sequence[Any], wanted: Container[int]) -> list[Any]:

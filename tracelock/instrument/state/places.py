@@ -6,6 +6,8 @@ import functools
 import sys
 import sysconfig
 from collections.abc import Callable, Sequence
+from itertools import compress
+from operator import not_
 from types import ModuleType
 from typing import Any, Final
 
@@ -40,8 +42,11 @@ def own_modules(covers: Callable[[str], bool]) -> dict[str, ModuleType]:
     """The modules of the program: those that are covered, and whatever else lies in no library
     and is no other test's, by their names."""
     found = {}
-    for name, module in list(sys.modules.items()):
-        if type(module) is not ModuleType or name.partition(".")[0] in _NOT_OWN:
+    items = list(sys.modules.items())
+    tops = [name.partition(".")[0] for name, _ in items]
+    others = map(not_, map(_NOT_OWN.__contains__, tops))
+    for name, module in compress(items, others):
+        if type(module) is not ModuleType:
             continue
         path = module.__dict__.get("__file__")
         first_party = type(path) is str and not _in_library(path) and not _is_of_tests(name)

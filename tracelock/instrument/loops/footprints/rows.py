@@ -13,6 +13,7 @@ from asyncio import events, futures, locks, taskgroups, tasks, timeouts
 from collections.abc import Callable, Coroutine, Generator, Sequence
 from typing import Any, Final
 
+from tracelock.instrument.contexts import identity
 from tracelock.instrument.hub import get_ident
 from tracelock.instrument.loops.asyncio_loop import ControlledFuture, ControlledTask, stepping
 from tracelock.instrument.loops.footprints.collecting import Collector
@@ -222,6 +223,11 @@ _MADE: Final = (
 )  # fmt: skip
 
 
+#: What stands in the place of each, with what it stands for: nearly a hundred functions, which
+#: are the same in each exploration.
+_wrapped: Final[dict[tuple[int, str, Any], tuple[Any, Any, Any]]] = {}
+
+
 class TellingRows:
     """While this is entered, what is called of asyncio tells the collectors."""
 
@@ -233,19 +239,28 @@ class TellingRows:
             for wrap, rows in ((_telling, plain), (_waiting, waiting)):
                 for name, touch in rows:
                     if hasattr(owner, name):
-                        self._put(owner, name, wrap(getattr(owner, name), touch))
+                        self._wrap(owner, name, wrap, touch)
         for owner in _MADE:
-            self._put(owner, "__init__", _making(owner.__init__))
+            self._wrap(owner, "__init__", _making)
         for owner in (ControlledTask, ControlledFuture, GATHERING):
-            self._put(owner, "add_done_callback", _adding(owner.add_done_callback))
-        self._put(events.Handle, "cancel", _of_handle(events.Handle.cancel, True))
-        self._put(events.Handle, "cancelled", _of_handle(events.Handle.cancelled, False))
+            self._wrap(owner, "add_done_callback", _adding)
+        self._wrap(events.Handle, "cancel", _of_handle, True)
+        self._wrap(events.Handle, "cancelled", _of_handle, False)
         for module in _UNKNOWN:
             for owner in list(vars(sys.modules.get(module, object)).values()):
                 if isinstance(owner, type) and owner.__module__ == module:
                     made = vars(owner).get("__init__")
                     if callable(made):
                         self._put(owner, "__init__", _telling(made, _beyond))
+
+    def _wrap(self, owner: Any, name: str, wrap: Any, *more: Any) -> None:
+        """Put what ``wrap`` makes of it into its place: once, as long as it stays the same."""
+        original = getattr(owner, name)
+        key = identity(owner), name, wrap
+        known = _wrapped.get(key)
+        if known is None or known[0] is not owner or known[1] is not original:
+            known = _wrapped[key] = owner, original, wrap(original, *more)
+        self._put(owner, name, known[2])
 
     def _put(self, owner: Any, name: str, by: Any) -> None:
         self._undo.append((owner, name, vars(owner).get(name)))
