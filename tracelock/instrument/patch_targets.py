@@ -272,12 +272,13 @@ def _our_own(modules: Sequence[tuple[str, Any]]) -> dict[int, Any]:
         pending: list[Any] = [globals_of(module)]
         while pending:
             held = pending.pop()
-            if type(held) is tuple:
-                add(held)
-            elif type(held) is not dict:
-                add(*(held.__closure__ or ()))
+            if type(held) is FunctionType:
+                if held.__closure__ is not None:
+                    add(*held.__closure__)
+            elif type(held) is tuple:
+                own[identity(held)] = held
             elif identity(held) not in own:
-                add(held)
+                own[identity(held)] = held
                 values = [*held.values()]
                 telling = map(_LEADING_ON.__contains__, map(identity, map(type, values)))
                 pending += [

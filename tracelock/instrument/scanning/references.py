@@ -167,7 +167,8 @@ class KnownReferences:
     def _still(self, aside: Sequence[Sequence[Any]]) -> Referrers:
         """What is known and still so; what tuples have is counted."""
         found = Referrers()
-        listed = Counter(map(identity, chain.from_iterable(aside)))
+        known: Callable[[int], bool] = self._holders.__contains__
+        listed = Counter(filter(known, map(identity, chain.from_iterable(aside))))
         names = {name: held for held, name in self._modules.values()}
         for (module, name), number in list(self._slots.items()):
             held = names.get(module)
