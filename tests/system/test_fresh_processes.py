@@ -50,6 +50,33 @@ def test_needs_no_pydantic() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
+def test_python_code_is_explored_without_what_scenarios_and_shared_searches_need(
+    tmp_path: Path,
+) -> None:
+    """And a second exploration imports nothing more."""
+    (tmp_path / "sample.py").write_text(
+        "class Box:\n    def __init__(self):\n        self.value = 0\n"
+        "def step(box):\n    box.value += 1\n"
+        "async def task(box):\n    box.value += 1\n"
+    )
+    code = (
+        "import sys, tracelock\n"
+        "from sample import Box, step, task\n"
+        "def explore(worker):\n"
+        "    assert tracelock.explore(setup=Box, workers=[worker]).verdict == 'verified'\n"
+        "    return {name for name in sys.modules if name.startswith('tracelock.')}\n"
+        "for worker in (step, task):\n"
+        "    loaded = explore(worker)\n"
+        "    assert explore(worker) == loaded\n"
+        "room = tuple(f'tracelock.{name}' for name in ('scenario.language', 'scenario.documents',\n"
+        "    'scenario.checks', 'session.scenarios', 'session.spreading', 'explore.spread'))\n"
+        "assert not [name for name in loaded if name.startswith(room)]\n"
+        "assert 'pydantic' not in sys.modules and 'yaml' not in sys.modules\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(tmp_path)])}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=120)
+
+
 def test_the_same_picks_whatever_the_hash_seed() -> None:
     here = {strategy: digest(strategy) for strategy in STRATEGIES}
     assert here == {strategy: digest(strategy) for strategy in STRATEGIES}

@@ -7,6 +7,7 @@ import functools
 import gc
 import hashlib
 import importlib
+import importlib.machinery
 import importlib.util
 import linecache
 import queue
@@ -24,6 +25,7 @@ import pytest
 from tests.helpers.watching import Watcher, under
 from tracelock.errors import UsageError
 from tracelock.instrument.live_objects import every_object
+from tracelock.instrument.rewrite.importing import RewritingLoader
 from tracelock.instrument.rewrite.loading import Instrumentation
 from tracelock.instrument.rewrite.sites import stable_file
 
@@ -321,3 +323,28 @@ def test_generator_functions_marked_as_coroutines() -> None:
     with Instrumentation(["asyncio.tasks"]) as made:
         assert made.notes == []
         assert asyncio.run(asyncio.sleep(0, 5)) == 5
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 15), reason="loaders are asked for it no more")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::ImportWarning")
+def test_a_loader_that_is_asked_as_of_old_runs_rewritten_code_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    class Rewriter:
+        def wanted(self, name: str, path: str | None) -> bool:
+            return True
+
+        def load(self, module: types.ModuleType, loader: Any) -> None:
+            asked.append(module.__name__)
+            loader.exec_module(module)
+
+    name, path = "sample_of_old", tmp_path / "sample_of_old.py"
+    path.write_text("value = 3\n")
+    monkeypatch.delitem(sys.modules, name, raising=False)
+    real = importlib.machinery.SourceFileLoader(name, str(path))
+    module: Any = RewritingLoader(real, Rewriter()).load_module(name)
+    monkeypatch.delitem(sys.modules, name, raising=False)
+    assert asked == [name] and module.value == 3 and module.__loader__ is real
