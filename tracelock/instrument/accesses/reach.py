@@ -273,20 +273,19 @@ def others(found: Reach, what: str, site: Site, context: Context) -> list[tuple[
     """The parts that were found, named by where; told if they are not all, or not exact."""
     if found.cut:
         context.doubt(what, f"{site.at} gives it more objects than are looked at")
-    for obj in found.whole:
-        context.whole(obj, what, site)
-    parts = []
+    parts: list[tuple[Any, str | None]] = []
     for obj, name, where in found.parts:
         if name is None and where is not None:
             context.found(obj, *where)
         parts.append((obj, name))
+    which = [context.everything(obj, what, site) for obj in found.whole]
     if found.code and parts[found.copied :]:
         context.unsure(
             parts[found.copied :],
             what,
             f"at {site.at} code of Python is called while it looks at what is shared",
         )
-    return parts
+    return parts + which
 
 
 def point(found: Reach, what: str, site: Site, context: Context) -> None:
