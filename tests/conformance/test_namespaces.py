@@ -12,7 +12,7 @@ import operator
 import threading
 from collections.abc import Callable
 from types import MappingProxyType, SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -204,3 +204,124 @@ def test_attributes_of_their_own_are_not_in_each_others_way() -> None:
 def test_what_is_added_replays() -> None:
     found = _explored(NAMES["loop"], ADDITIONS["attribute"], False)
     assert found.confirmed["threading"] == "3/3"
+
+
+# --- namespaces that are not one object's alone ------------------------------------------------
+
+
+class AttributeDict(dict[str, Any]):
+    def __init__(self, **items: Any) -> None:
+        super().__init__(items)
+        self.__dict__ = self
+
+
+class SameState:
+    shared: ClassVar[dict[str, Any]] = {}
+
+    def __init__(self) -> None:
+        self.__dict__ = self.shared
+
+
+class MadeWithSameState:
+    shared: ClassVar[dict[str, Any]] = {}
+
+    def __new__(cls) -> MadeWithSameState:
+        made = super().__new__(cls)
+        made.__dict__ = cls.shared
+        return made
+
+
+def _of_one_state(kind: Any) -> Callable[[], Any]:
+    def setup() -> Any:
+        kind.shared.clear()
+        kind.shared["first"] = 1
+        return kind(), kind()
+
+    return setup
+
+
+def _given_namespace() -> Any:
+    one, other = Record(), Record()
+    other.__dict__ = one.__dict__
+    return one, other
+
+
+def _given_dictionary() -> Any:
+    items, record = {"first": 1}, Record()
+    record.__dict__ = items
+    return record, items
+
+
+def _set(it: Any) -> None:
+    it.first = 5
+
+
+#: What ``setup`` returns, what one worker does to it, what another reads.
+SHARED: dict[str, tuple[Callable[[], Any], Callable[[Any], Any], Callable[[Any], Any]]] = {
+    "attribute, item": (lambda: AttributeDict(first=1), _set, lambda it: it["first"]),
+    "item, attribute": (
+        lambda: AttributeDict(first=1),
+        lambda it: it.__setitem__("first", 5),
+        lambda it: it.first,
+    ),
+    "attribute, loop": (
+        lambda: AttributeDict(first=1),
+        _set,
+        lambda it: [value + 1 for value in it.values()],
+    ),
+    "update, attribute": (
+        lambda: AttributeDict(first=1),
+        lambda it: it.update(first=5),
+        lambda it: it.first,
+    ),
+    "one state": (_of_one_state(SameState), lambda it: _set(it[0]), lambda it: it[1].first),
+    "one state, new": (
+        _of_one_state(SameState),
+        lambda it: _set(SameState()),
+        lambda it: SameState().first,  # type: ignore[attr-defined]
+    ),
+    "made with it": (
+        _of_one_state(MadeWithSameState),
+        lambda it: _set(it[0]),
+        lambda it: vars(it[1])["first"],
+    ),
+    "another's": (_given_namespace, lambda it: _set(it[0]), lambda it: it[1].first),
+    "another's, by item": (
+        _given_namespace,
+        lambda it: _set(it[0]),
+        lambda it: vars(it[1])["first"],
+    ),
+    "a dictionary": (_given_dictionary, lambda it: _set(it[0]), lambda it: it[1]["first"]),
+    "to a dictionary": (
+        _given_dictionary,
+        lambda it: it[1].update(first=5),
+        lambda it: it[0].first,
+    ),
+}
+
+
+@pytest.mark.parametrize("how", SHARED)
+def test_attributes_of_one_namespace_are_the_same_for_all_who_have_it(how: str) -> None:
+    setup, change, read = SHARED[how]
+
+    def reading(state: Any) -> None:
+        one, other = read(state), read(state)
+        assert one == other
+
+    found = tracelock.explore(workers=[change, reading], setup=setup, strategy="dpor")
+    assert found.verdict == "failed"
+
+
+def test_namespaces_of_their_own_are_two() -> None:
+    """Objects of a class that assigns ``__dict__``, each with one of its own."""
+
+    class Restored:
+        def __init__(self) -> None:
+            self.__dict__ = {"first": 1}
+
+    found = tracelock.explore(
+        workers=[lambda it: _set(it[0]), lambda it: _set(it[1])],
+        setup=lambda: (Restored(), Restored()),
+        strategy="dpor",
+    )
+    assert (found.verdict, found.executions) == ("verified", 1)

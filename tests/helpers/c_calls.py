@@ -744,6 +744,9 @@ class Noting(SilentContext):
     def unsure(self, parts: Any, what: str, why: str) -> None:
         self.read.update(self._key(one, part) for one, part in parts)
 
+    def replaced(self, obj: object, namespace: object) -> None:
+        pass
+
     def everything(self, obj: object, what: str, site: Any) -> tuple[object, str]:
         self.whole(obj, what, site)
         return obj, "__dict__"

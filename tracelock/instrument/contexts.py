@@ -54,6 +54,9 @@ class Context(Protocol):
         """These attributes or contents are read by ``what`` now, and may be read again later: if
         other workers write them, nothing is proved."""
 
+    def replaced(self, obj: object, namespace: object) -> None:
+        """``obj.__dict__`` is assigned next."""
+
     def everything(self, obj: object, what: str, site: Site) -> tuple[object, str]:
         """All attributes of ``obj`` are read next, each by its name. Returns what is read besides:
         which there are."""

@@ -198,6 +198,9 @@ class ObjectNames:
         if cls is places.Closure:
             callers.called[label, ""] = None
         known = self.objects[identity(obj)] = NamedObject(label, self._keep(obj))
+        if attributes.replaces(cls):
+            attributes.share(self, obj, places.namespace_of(obj), worker)
+            known = self.objects[identity(obj)]
         if known.keep is obj:
             if worker is None or worker.label == SETUP:
                 self._kept.append(known)
@@ -206,6 +209,10 @@ class ObjectNames:
                 self._kept += worker.fresh[:-_FRESH]
                 del worker.fresh[:-_FRESH]
         return known
+
+    def same(self, obj: object, known: NamedObject) -> None:
+        """The attributes of ``obj`` are those of an object that has a name."""
+        self.objects[identity(obj)] = NamedObject(known.label, self._keep(obj), known.parts)
 
     def knows(self, obj: object) -> bool:
         """Whether an object has a name."""

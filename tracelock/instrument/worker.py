@@ -193,8 +193,8 @@ class Worker(Noticing):
             names.let_die(self.fresh)
             if APART and value is not None:
                 give(value)
-        if name is None and namespaces and type(obj) is dict:
-            owner = owner_of(obj)
+        if name is None and namespaces and issubclass(type(obj), dict):
+            owner = owner_of(obj)  # type: ignore[arg-type]
             if owner is not None:
                 self.attributes(kind, owner, site, value, also)
                 return

@@ -7,10 +7,14 @@ and pay nothing.
 
 from __future__ import annotations
 
+import dis
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final
+from types import CodeType
+from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.instrument.accesses import places
+from tracelock.instrument.accesses.by_type import by_type, entry
+from tracelock.instrument.contexts import class_line, class_names, identity
 from tracelock.ops import WRITE
 
 if TYPE_CHECKING:
@@ -20,6 +24,7 @@ if TYPE_CHECKING:
 #: The part of an object that is which attributes it has.
 WHOLE: Final = "__dict__"
 ENDING: Final = f".{WHOLE}"
+_replacing: Final = by_type()
 
 
 def spread(
@@ -30,7 +35,8 @@ def spread(
         return parts
     found: list[tuple[object, str | None]] = []
     for obj, name in parts:
-        owner = places.owner_of(obj) if name is None and type(obj) is dict else None
+        is_whole = name is None and issubclass(type(obj), dict)
+        owner = places.owner_of(obj) if is_whole else None  # type: ignore[arg-type]
         found += [(obj, name)] if owner is None else all_of(names, owner, worker)
     return found
 
@@ -47,7 +53,7 @@ def all_of(names: ObjectNames, obj: object, worker: Worker) -> list[tuple[object
             for one in known.values()
         ):
             names.used(which, worker.number + 1, WRITE)
-    held = places.namespace_of(obj) or ()
+    held = places.attributes_of(obj) or ()
     return [(obj, name) for name in [*held, WHOLE] if type(name) is str]
 
 
@@ -60,10 +66,48 @@ def added(
     which = names.variables.get(known.label + ENDING)
     if which is None or name == WHOLE:
         return None
-    if value is not None and name in (places.namespace_of(obj) or ()):
+    if value is not None and name in (places.attributes_of(obj) or ()):
         return None
     names.guarded(which, worker)
     if which.shared:
         return which
     names.used(which, worker.number, WRITE)
     return None
+
+
+def share(names: ObjectNames, obj: object, namespace: Any, worker: Worker | None) -> None:
+    """``namespace`` is the ``__dict__`` of ``obj``, and may be that of others or a dictionary with
+    a name of its own (``self.__dict__ = self``): its items and their attributes are the same."""
+    if not issubclass(type(namespace), dict):
+        return
+    first = places.owner_of(namespace)
+    places.learn_shared(namespace)
+    if namespace is obj:
+        return
+    if first is None or first is namespace:
+        first = namespace if names.knows(namespace) else obj
+    known = names.identify(first, worker)
+    if first is not namespace:
+        names.identify(namespace, worker, known.label).parts = known.parts
+    if first is not obj:
+        names.same(obj, known)
+
+
+def replaces(type_: type) -> bool:
+    """Whether a method of a class assigns ``__dict__``: who has one may share it with others."""
+    try:
+        found: bool = _replacing[identity(type_)][WHOLE]
+    except KeyError:
+        found = entry(_replacing, type_)[WHOLE] = any(
+            WHOLE in code.co_names
+            and any(
+                one.opname == "STORE_ATTR" and one.argval == WHOLE
+                for one in dis.get_instructions(code)
+            )
+            for cls in class_line(type_)
+            if cls.__module__ != "builtins"
+            for value in list(class_names(cls).values())
+            if (code := getattr(getattr(value, "__func__", value), "__code__", None)) is not None
+            and type(code) is CodeType
+        )
+    return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from tracelock.instrument.accesses.attributes import WHOLE, all_of
+from tracelock.instrument.accesses.attributes import WHOLE, all_of, share
 from tracelock.instrument.hub import Hub, Phase
 from tracelock.ops import READ, WRITE
 
@@ -78,6 +78,11 @@ class Noticing:
             names = dict.keys(each) if issubclass(type(each), dict) else (each,)
             parts += [(obj, name) for name in names if type(name) is str]
         self._me.together(also, dict.fromkeys(parts), site)
+
+    def replaced(self, obj: object, namespace: object) -> None:
+        """``obj.__dict__`` is assigned next."""
+        if not self.uncontrolled and self.hub.phase in (Phase.SETUP, Phase.RUN):
+            share(self.hub.names, obj, namespace, self._me)
 
     def everything(self, obj: object, what: str, site: Any) -> tuple[object, str]:
         """All attributes of ``obj`` are read next, each by its name. Returns what is read besides:
