@@ -744,6 +744,13 @@ class Noting(SilentContext):
     def unsure(self, parts: Any, what: str, why: str) -> None:
         self.read.update(self._key(one, part) for one, part in parts)
 
+    def replaced(self, obj: object, namespace: object) -> None:
+        pass
+
+    def everything(self, obj: object, what: str, site: Any) -> tuple[object, str]:
+        self.whole(obj, what, site)
+        return obj, "__dict__"
+
     def whole(self, obj: object, what: str, site: Any) -> None:
         self.read.add(self._key(obj, None))  # an attribute more is written below
 

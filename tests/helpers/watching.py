@@ -56,6 +56,12 @@ class SilentContext:
     def unsure(self, parts: Any, what: str, why: str) -> None:
         pass
 
+    def replaced(self, obj: object, namespace: object) -> None:
+        pass
+
+    def everything(self, obj: object, what: str, site: Site) -> tuple[object, str]:
+        return obj, "__dict__"
+
     def whole(self, obj: object, what: str, site: Site) -> None:
         pass
 

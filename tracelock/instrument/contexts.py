@@ -54,8 +54,15 @@ class Context(Protocol):
         """These attributes or contents are read by ``what`` now, and may be read again later: if
         other workers write them, nothing is proved."""
 
+    def replaced(self, obj: object, namespace: object) -> None:
+        """``obj.__dict__`` is assigned next."""
+
+    def everything(self, obj: object, what: str, site: Site) -> tuple[object, str]:
+        """All attributes of ``obj`` are read next, each by its name. Returns what is read besides:
+        which there are."""
+
     def whole(self, obj: object, what: str, site: Site) -> None:
-        """All attributes of ``obj`` that there are now are read; others may be added."""
+        """All attributes of ``obj`` are read from now on: others may be added."""
 
     def doubt(self, what: str, why: str) -> None:
         """Something is done now that others may depend on unseen."""

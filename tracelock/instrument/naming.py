@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.engine.open_layout import OpenLayout
 from tracelock.instrument import callers
-from tracelock.instrument.accesses import places
+from tracelock.instrument.accesses import attributes, places
 from tracelock.instrument.accesses.walking import BOX, CONTAINERS, DICT, shape_of, walk
 from tracelock.instrument.contexts import identity
 from tracelock.instrument.mortality import OURS, Mortals, all_held
@@ -45,8 +45,6 @@ _AT_ONCE: Final = 128
 _LATE: Final = (
     "the program notices it, and without the GIL an object may die later than its last reference"
 )
-#: The part of an object that is which attributes it has.
-WHOLE: Final = "__dict__"
 
 
 @dataclass(slots=True, eq=False)
@@ -100,7 +98,7 @@ class ObjectNames:
         self.elsewhere: dict[str, tuple[str, str]] = {}
         self.exposed: dict[str, bool] = {}  # of these, those that no lock keeps others away from
         self._guards: dict[str, frozenset[object]] = {}
-        self.whole: set[int] = set()  # objects of which all attributes were read in this schedule
+        self.whole = False  # whether all attributes of some object are read at once
         #: Objects that only we may have, but for the last that each worker has met.
         self._kept: list[NamedObject] = []
         self._pending: list[Variable] = []
@@ -115,7 +113,6 @@ class ObjectNames:
         self.schedule += 1
         self.forget()
         self._counts = {}
-        self.whole.clear()
         self._guards.clear()
         self.mortals.begin()
         places.let_go()
@@ -144,9 +141,10 @@ class ObjectNames:
         Only between two schedules. Returns the variables, for ``revert``."""
         applied = self._pending.copy()
         for variable in applied:
-            variable.shared = True
-            if variable.number < 0:
-                variable.number = self.layout.add(ObjectSpec(variable.name, VARIABLE))
+            number = variable.number
+            if number < 0:
+                number = self.layout.add(ObjectSpec(variable.name, VARIABLE))
+            self.number(variable, number)
         self._pending.clear()
         return applied
 
@@ -155,6 +153,11 @@ class ObjectNames:
         for variable in applied:
             variable.shared = False
         self._pending[:0] = applied
+
+    def number(self, variable: Variable, number: int, shared: bool = True) -> None:
+        """``variable`` is this one of the layout."""
+        variable.number, variable.shared = number, shared
+        self.whole = self.whole or (shared and variable.name.endswith(attributes.ENDING))
 
     def preset(self, names: list[str]) -> None:
         """In a replay these, and no others, are shared."""
@@ -165,7 +168,7 @@ class ObjectNames:
             number = self.layout.number_of(name)
             if number is None:
                 number = self.layout.add(ObjectSpec(name, VARIABLE))
-            variable.number, variable.shared = number, True
+            self.number(variable, number)
 
     # --- objects -----------------------------------------------------------------------------
     def identify(self, obj: object, worker: Worker | None, label: str = "") -> NamedObject:
@@ -195,6 +198,9 @@ class ObjectNames:
         if cls is places.Closure:
             callers.called[label, ""] = None
         known = self.objects[identity(obj)] = NamedObject(label, self._keep(obj))
+        if attributes.replaces(cls):
+            attributes.share(self, obj, places.namespace_of(obj), worker)
+            known = self.objects[identity(obj)]
         if known.keep is obj:
             if worker is None or worker.label == SETUP:
                 self._kept.append(known)
@@ -203,6 +209,10 @@ class ObjectNames:
                 self._kept += worker.fresh[:-_FRESH]
                 del worker.fresh[:-_FRESH]
         return known
+
+    def same(self, obj: object, known: NamedObject) -> None:
+        """The attributes of ``obj`` are those of an object that has a name."""
+        self.objects[identity(obj)] = NamedObject(known.label, self._keep(obj), known.parts)
 
     def knows(self, obj: object) -> bool:
         """Whether an object has a name."""
@@ -269,11 +279,12 @@ class ObjectNames:
         found = []
         for one in argument if type(argument) is tuple else (argument,):
             if issubclass(type(one), CONTAINERS):
-                variable = self.variable(one, None, worker)
-                if variable.shared:
-                    found.append(variable)
-                else:
-                    self.used(variable, worker.number, READ)
+                for obj, name in attributes.spread(self, [(one, None)], worker):
+                    variable = self.variable(obj, name, worker)
+                    if variable.shared:
+                        found.append(variable)
+                    else:
+                        self.used(variable, worker.number, READ)
         return found
 
     def others(
@@ -281,7 +292,7 @@ class ObjectNames:
     ) -> list[Variable]:
         """Those of ``parts`` that are known to be shared, without ``beside``; the rest is used."""
         found = []
-        for obj, name in parts:
+        for obj, name in attributes.spread(self, parts, worker):
             variable = self.variable(obj, name, worker)
             self.guarded(variable, worker)
             if not variable.shared:
@@ -289,13 +300,6 @@ class ObjectNames:
             elif variable is not beside and variable not in found:
                 found.append(variable)
         return found
-
-    def added(self, obj: object, name: str, worker: Worker) -> None:
-        """An attribute is written: is it one more of an object of which all were read?"""
-        if identity(obj) in self.whole and name not in (places.namespace_of(obj) or ()):
-            whole = self.variable(obj, WHOLE, worker)
-            self.guarded(whole, worker)
-            self.used(whole, worker.number, WRITE)
 
     def guarded(self, variable: Variable, worker: Worker) -> None:
         """A variable that is read in no exact way is used: by which locks are others kept away?"""

@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
 
+from tracelock.instrument.accesses import attributes
 from tracelock.instrument.accesses.noticing import Noticing
+from tracelock.instrument.accesses.places import namespaces, owner_of
 from tracelock.instrument.accesses.walking import CONTAINERS
 from tracelock.instrument.callers import outside_of_library
 from tracelock.instrument.contexts import identity
@@ -191,6 +193,11 @@ class Worker(Noticing):
             names.let_die(self.fresh)
             if APART and value is not None:
                 give(value)
+        if name is None and namespaces and issubclass(type(obj), dict):
+            owner = owner_of(obj)  # type: ignore[arg-type]
+            if owner is not None:
+                self.attributes(kind, owner, site, value, also)
+                return
         known = names.objects.get(identity(obj))
         variable = None if known is None else known.parts.get(name)
         if variable is None:
@@ -200,12 +207,13 @@ class Worker(Noticing):
         self.last = variable
         self.answered = False
         reads: Sequence[Variable] = ()
+        which = None
         if kind == WRITE:
             if name is None:
                 if type(value) not in PLAIN:
                     reads = names.contents(value, self)
             elif names.whole:
-                names.added(obj, name, self)
+                which = attributes.added(names, obj, name, value, self)
         if also:
             reads = [*reads, *names.others(also, variable, self)]
         if not variable.shared:
@@ -217,10 +225,11 @@ class Worker(Noticing):
                 names.used(variable, self.number, kind)
             if kind == WRITE and type(value) not in PLAIN:
                 names.name_contents(variable, value, self)
-            if not reads:
+            if not reads and which is None:
                 return
-        if reads:
-            own = (variable.number,) if variable.shared else ()
+        if reads or which is not None:
+            changed = [one for one in (variable, which) if one is not None and one.shared]
+            own = tuple(one.number for one in changed)
             read = tuple(one.number for one in reads)
             body = VariablesStep(*((read, own) if kind == WRITE else (own + read, ())))
             self.step(Op(ATOMIC, -1, site.at, body=body))
@@ -254,13 +263,17 @@ class Worker(Noticing):
         numbers: list[list[int]] = []
         for objects, kind in ((reads, READ), (writes, WRITE)):
             numbers.append([])
-            for one, name in objects:
+            for one, name in attributes.spread(names, objects, self):
                 variable = names.variable(one, name, self)
                 names.guarded(variable, self)
                 if variable.shared:
                     numbers[-1].append(variable.number)
                 else:
                     names.used(variable, self.number, kind)
+                if kind == WRITE and names.whole and name is not None:
+                    which = attributes.added(names, one, name, None, self)
+                    if which is not None and which.number not in numbers[-1]:
+                        numbers[-1].append(which.number)
         self.last = None
         looked, changed = numbers
         if not looked and len(changed) == 1:

@@ -26,7 +26,7 @@ from tracelock.instrument.accesses.containers import (
 )
 from tracelock.instrument.accesses.implied import names_of_class
 from tracelock.instrument.accesses.looks import calls_code, combined, given, looked, stepped
-from tracelock.instrument.accesses.places import learn, namespace_of, slots_of
+from tracelock.instrument.accesses.places import learn, namespace_of, place_of, slots_of
 from tracelock.instrument.accesses.plans import plan_read, plan_write
 from tracelock.instrument.accesses.reach import below, others
 from tracelock.instrument.contexts import Context, contexts, identity
@@ -114,7 +114,10 @@ def _first(
         also = others(found, function.__name__, site, context)
         also = [part for part in also if part[1] is not None or part[0] is not args[0]]
         value = rest[0] if len(rest) == 1 else rest or None
-        context.access(kind, args[0], None, site, value, also)
+        place, name = place_of(args[0], rest[0]) if rest else (args[0], None)
+        if name is not None:  # of a namespace: ``setitem`` binds it, ``delitem`` deletes it
+            value = rest[1] if len(rest) > 1 else None
+        context.access(kind, place, name, site, value, also)
         result = function(*args, **keywords)
         context.saw(result)
         return result
@@ -169,7 +172,7 @@ def reading_all(obj: Any, site: Site, context: Context) -> None:
         for name in list(held):
             if type(name) is str:
                 context.access(ops.READ, obj, name, site)
-        context.whole(obj, "all attributes", site)
+        context.access(ops.READ, *context.everything(obj, "all attributes", site), site)
     for name in slots_of(type(obj)):
         context.access(ops.READ, obj, name, site)
     if access_of(type(obj), "__iter__") is not None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from tracelock.instrument.contexts import identity
+from tracelock.instrument.accesses.attributes import WHOLE, all_of, share
 from tracelock.instrument.hub import Hub, Phase
-from tracelock.instrument.naming import WHOLE
 from tracelock.ops import READ, WRITE
 
 if TYPE_CHECKING:
@@ -66,10 +65,36 @@ class Noticing:
                 if not variable.shared:
                     names.used(variable, self.number, READ)
 
-    def whole(self, obj: object, what: str, site: Any) -> None:
-        """All attributes of ``obj`` that there are now are read; others may be added."""
+    def attributes(
+        self, kind: int, obj: object, site: Any, value: object,
+        also: Iterable[tuple[object, str | None]],
+    ) -> None:  # fmt: skip
+        """All attributes of ``obj`` are read or written next, by way of its namespace."""
+        parts = all_of(self.hub.names, obj, self._me)
+        if kind == READ:
+            self._me.together([*parts, *also], (), site)
+            return
+        for each in value if type(value) is tuple else (value,):
+            names = dict.keys(each) if issubclass(type(each), dict) else (each,)
+            parts += [(obj, name) for name in names if type(name) is str]
+        self._me.together(also, dict.fromkeys(parts), site)
+
+    def replaced(self, obj: object, namespace: object) -> None:
+        """``obj.__dict__`` is assigned next."""
+        if not self.uncontrolled and self.hub.phase in (Phase.SETUP, Phase.RUN):
+            share(self.hub.names, obj, namespace, self._me)
+
+    def everything(self, obj: object, what: str, site: Any) -> tuple[object, str]:
+        """All attributes of ``obj`` are read next, each by its name. Returns what is read besides:
+        which there are."""
         if self.running:
-            self.hub.names.whole.add(identity(obj))
+            all_of(self.hub.names, obj, self._me)
+        return obj, WHOLE
+
+    def whole(self, obj: object, what: str, site: Any) -> None:
+        """All attributes of ``obj`` are read from now on: others may be added."""
+        if self.running:
+            self.hub.names.whole = True
             why = f"{site.at} reads all attributes at once, and others add some"
             self.unsure([(obj, WHOLE)], what, why)
 

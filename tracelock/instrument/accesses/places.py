@@ -32,7 +32,9 @@ def learn(obj: Any, namespace: object) -> None:
     """``namespace`` was taken from ``obj.__dict__``."""
     number = identity(namespace)
     known = namespaces.get(number)
-    if type(namespace) is not dict or (known is not None and known() is obj):
+    if type(namespace) is not dict:
+        return
+    if known is not None and (known() is obj or known() is namespace):
         return
 
     def drop(dead: ref[Any]) -> None:
@@ -44,6 +46,14 @@ def learn(obj: Any, namespace: object) -> None:
     except TypeError:
         namespaces[number] = lambda: obj
         _held.append(number)
+
+
+def learn_shared(namespace: dict[Any, Any]) -> None:
+    """``namespace`` was given to an object as its ``__dict__``, and others may have it: it is no
+    object's alone."""
+    if identity(namespace) not in _held:
+        _held.append(identity(namespace))
+    namespaces[identity(namespace)] = lambda: namespace
 
 
 def let_go() -> None:
@@ -58,20 +68,27 @@ def place_of(container: Any, key: object) -> tuple[Any, str | None]:
     The name is None for the contents of a container. ``key`` is that of the access, or anything
     that is no string where it has none.
     """
-    if namespaces and type(container) is dict and type(key) is str:
-        known = namespaces.get(identity(container))
-        obj = None if known is None else known()
-        # A namespace that was replaced (``obj.__dict__ = {}``) belongs to no object.
-        if obj is not None and namespace_of(obj) is container:
+    if namespaces and type(key) is str and issubclass(type(container), dict):
+        obj = owner_of(container)
+        if obj is not None:
             return obj, key
     return container, None
 
 
 def owner_of(namespace: dict[Any, Any]) -> Any:
-    """The object whose attributes these are, None where that is not known."""
+    """The object whose attributes these are, None where that is not known; ``namespace`` itself
+    where several objects may have it."""
     known = namespaces.get(identity(namespace)) if namespaces else None
     obj = None if known is None else known()
+    if obj is namespace:
+        return obj
+    # A namespace that was replaced (``obj.__dict__ = {}``) belongs to no object.
     return obj if obj is not None and namespace_of(obj) is namespace else None
+
+
+def attributes_of(obj: Any) -> Any:
+    """The attributes of what ``owner_of`` has returned."""
+    return obj if issubclass(type(obj), dict) and owner_of(obj) is obj else namespace_of(obj)
 
 
 def namespace_of(obj: Any) -> Any:

@@ -389,6 +389,7 @@ def _write_namespace(obj: Any, name: str, site: Site, context: Context, value: o
         if type(each) is dict:
             named += [one for one in each if type(one) is str]
     context.together((), [(obj, one) for one in dict.fromkeys(named)], site)
+    context.replaced(obj, value)
 
 
 def _write_over(obj: Any, name: str, site: Site, context: Context, value: object) -> None:

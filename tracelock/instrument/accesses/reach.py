@@ -44,7 +44,7 @@ from tracelock.instrument.accesses.containers import (
     steps,
     table_of,
 )
-from tracelock.instrument.accesses.places import namespace_of, owner_of
+from tracelock.instrument.accesses.places import attributes_of, owner_of
 from tracelock.instrument.contexts import Context, identity
 from tracelock.instrument.rewrite.sites import Site
 from tracelock.instrument.steps import PLAIN, all_plain, is_plain
@@ -242,13 +242,13 @@ class Reach:
 
 def namespace_owner(obj: Any) -> Any:
     """The object whose attributes a dictionary has, None for others."""
-    return owner_of(obj) if type(obj) is dict else None
+    return owner_of(obj) if issubclass(type(obj), dict) else None
 
 
 def _fields_of(obj: Any) -> list[tuple[str, Any]]:
-    held = namespace_of(obj)
+    held = attributes_of(obj)
     found = []
-    if type(held) is dict:
+    if issubclass(type(held), dict):
         found = [(name, value) for name, value in held.items() if type(name) is str]
     for base in order_of(type(obj)):
         slots = base.__dict__.get("__slots__", ())
@@ -273,20 +273,19 @@ def others(found: Reach, what: str, site: Site, context: Context) -> list[tuple[
     """The parts that were found, named by where; told if they are not all, or not exact."""
     if found.cut:
         context.doubt(what, f"{site.at} gives it more objects than are looked at")
-    for obj in found.whole:
-        context.whole(obj, what, site)
-    parts = []
+    parts: list[tuple[Any, str | None]] = []
     for obj, name, where in found.parts:
         if name is None and where is not None:
             context.found(obj, *where)
         parts.append((obj, name))
+    which = [context.everything(obj, what, site) for obj in found.whole]
     if found.code and parts[found.copied :]:
         context.unsure(
             parts[found.copied :],
             what,
             f"at {site.at} code of Python is called while it looks at what is shared",
         )
-    return parts
+    return parts + which
 
 
 def point(found: Reach, what: str, site: Site, context: Context) -> None:

@@ -21,7 +21,7 @@ from tracelock.instrument.accesses.containers import (
     reads,
 )
 from tracelock.instrument.accesses.implied import written
-from tracelock.instrument.accesses.places import owner_of, place_of
+from tracelock.instrument.accesses.places import learn, owner_of, place_of
 from tracelock.instrument.accesses.reach import CODE, Reach, StandIn, keyed, kind_of, others
 from tracelock.instrument.accesses.stepping import StepWalk, enter
 from tracelock.instrument.accesses.unordered import TAKING_ORDER, is_set, show_order
@@ -171,7 +171,10 @@ class Method(Passing):
         if whole is None:
             if name is not None and self._kind == ops.WRITE:
                 written(place, name, self._site, context, args[1] if len(args) > 1 else None)
-            context.access(self._kind, place, name, self._site, _arguments(args), also)
+            value = _arguments(args)
+            if name is not None and (len(args) == 1 or self._real.__name__ == "pop"):
+                value = None  # it may delete that
+            context.access(self._kind, place, name, self._site, value, also)
         else:
             self._as_attributes(context, whole, args, keywords)
         result = self._real(*args, **keywords)
@@ -230,12 +233,17 @@ class Unbound(Passing):
             if given or self._real.__name__ in _LOOKING:
                 also = _reach(self._real, kind, owner, given, keywords, self._site, context)
             args = (owner, *given)
-            context.access(kind, owner, None, self._site, _arguments(rest), also)
+            place, name = place_of(owner, rest[0]) if rest else (owner, None)
+            value = None if name is not None and len(rest) == 1 else _arguments(rest)
+            context.access(kind, place, name, self._site, value, also)
         elif rest and isinstance(rest[0], str):
             context.access(
                 self._kind, args[0], rest[0], self._site, rest[1] if len(rest) > 1 else None
             )
-        return self._real(*args, **keywords)
+        result = self._real(*args, **keywords)
+        if self._named and rest == ("__dict__",):
+            learn(args[0], result)
+        return result
 
 
 class Later:

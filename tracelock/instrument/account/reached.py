@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from types import BuiltinFunctionType, GeneratorType, MappingProxyType
 from typing import Any, Final
 
-from tracelock.instrument.accesses.places import EXPORTING, memory_of
+from tracelock.instrument.accesses.places import EXPORTING, memory_of, owner_of
 from tracelock.instrument.account.extensions import module_of
 from tracelock.instrument.account.known import ATOM, CONTAINER, GUARDED, INSTANCE, Kinds
 from tracelock.instrument.account.looks import namespace
@@ -59,7 +59,8 @@ class Reached:
     def told(self, names: Any, touched: dict[int, Any]) -> Iterator[tuple[str, str]]:
         """Modules, each with what of it keeps the account from being clean."""
         for value, worker, module in self._found:
-            address = identity(value)
+            owner = owner_of(value) if type(value) is dict else None
+            address = identity(value if owner is None else owner)  # of which it is the namespace
             writers, users = _uses(names, address)
             direct = touched.get(address)
             users |= direct.by if direct is not None else 0

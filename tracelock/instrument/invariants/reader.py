@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from tracelock.errors import UsageError
-from tracelock.instrument.contexts import identity
 from tracelock.instrument.hub import Hub
-from tracelock.instrument.naming import WHOLE, Variable
+from tracelock.instrument.naming import Variable
 from tracelock.instrument.steps import PLAIN
 from tracelock.instrument.worker import Worker
 from tracelock.ops import READ, Op, Value
@@ -82,9 +81,13 @@ class InvariantReader(Worker):
         for obj, name in parts:
             self._reads(obj, name)
 
+    def everything(self, obj: object, what: str, site: Any) -> tuple[object, str]:
+        self.whole(obj, what, site)
+        return super().everything(obj, what, site)
+
     def whole(self, obj: object, what: str, site: Any) -> None:
-        self.hub.names.whole.add(identity(obj))
-        self._reads(obj, WHOLE)
+        self.hub.names.whole = True
+        self._reads(*super().everything(obj, what, site))
         self.doubt(f"{what} at {site.at}", "an invariant reads all attributes of an object at once")
 
     def look(self, reference: Any, site: Any) -> None:

@@ -231,7 +231,7 @@ class Learnt:
         object.__setattr__(layout, "short", taken["layout"][5])
         for name, number, shared in taken["variables"]:
             variable = names.named(name)
-            variable.number, variable.shared = number, shared
+            names.number(variable, number, shared)
         names._pending[:] = [names.named(name) for name in taken["pending"][0]]
         names.waiting = taken["pending"][1]
         names.mortal = names.mortal or taken["mortal"]
