@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import os
 import sys
 import types
 from typing import Any
@@ -12,11 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tracelock.instrument.state import holders as kinds_of_holders
 from tracelock.instrument.state import together as looking_together
 from tracelock.instrument.state.holders import Holder
 from tracelock.instrument.state.identities import IS_SEEN, picture
+from tracelock.instrument.state.process import ProcessWide
 from tracelock.instrument.state.snapshot import Snapshot
 from tracelock.instrument.state.together import batches
+from tracelock.instrument.state.versions import COUNTED
 
 
 def snapshot(module: types.ModuleType) -> list[Holder]:
@@ -170,6 +174,67 @@ def test_an_interpreter_that_shows_nothing_of_tuples_is_asked_for_each_object(
     assert not [one for batch in together for one in batch.changed()]
     box["a"] = float("1.5")
     assert len([one for batch in together for one in batch.changed()]) == 1
+
+
+_VALUES: list[Any] = [None, Unasked(), 1.5, "a", []]
+
+
+@pytest.mark.parametrize("counted", [COUNTED, False])
+@given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 3), st.integers(0, 4)), max_size=9))
+@settings(deadline=None, max_examples=40)
+def test_that_a_module_has_changed_is_told_as_by_all_of_its_names(
+    counted: bool, changes: list[tuple[int, int, int]]
+) -> None:
+    module = written("def assign(value):\n    global A\n    A = value\nA = B = C = None\n")
+    names = vars(module)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kinds_of_holders, "COUNTED", counted)
+        holders = snapshot(module)
+    together, _ = batches(holders)
+    assert not [one for batch in together for one in batch.changed()]
+    before = [*names.items()]
+    for way, which, value in changes:
+        name, new = "ABCD"[which], _VALUES[value]
+        if way == 0:
+            names["assign"](new)
+        elif way == 1:
+            setattr(module, name, new)
+        elif way == 2:
+            names.pop(name, None)
+        elif way == 3:
+            names.update({name: new})
+        elif way == 4:
+            names.setdefault(name, new)
+        elif way == 5:
+            names[name] = names.pop(name, None)  # the same in another place
+        else:
+            names.clear()
+            names.update(before)
+        now = [*names.items()]
+        same = len(now) == len(before) and all(
+            a == c and b is d for (a, b), (c, d) in zip(now, before, strict=True)
+        )
+        changed = [one.label for one in holders if one.changed()]
+        found = [one.label for batch in together for one in batch.changed()]
+        assert found == changed and (not found or not same)
+        if found:
+            return
+
+
+def test_what_was_changed_of_the_process_and_made_what_it_was_is_as_it_was(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TRACELOCK_TEST_STATE", "as it was")
+    kept = ProcessWide()
+    for text in ("another", "one more"):
+        os.environ["TRACELOCK_TEST_STATE"] = text
+        os.environ["TRACELOCK_TEST_STATE"] = "as it was"
+        assert kept.same() and kept.put_back() == []
+        os.environ["TRACELOCK_TEST_STATE"] = text
+        assert not kept.same()
+        assert kept.put_back() == ["os.environ"]
+        assert os.environ["TRACELOCK_TEST_STATE"] == "as it was"
+        assert kept.same()
 
 
 @given(st.lists(st.tuples(st.integers(0, 699), st.integers(0, 5)), max_size=12), st.integers(0, 3))

@@ -31,6 +31,7 @@ from tracelock.instrument.patches import COMMON, Patches
 from tracelock.instrument.program import PythonProgram, name_of
 from tracelock.instrument.scanning.garbage import Garbage
 from tracelock.instrument.state.program import KeptState
+from tracelock.instrument.threads.aside import Aside
 from tracelock.instrument.threads.finalizers import finalizers_heard
 from tracelock.instrument.threads.locks import StandIns
 from tracelock.instrument.threads.pool import PooledThread
@@ -99,7 +100,7 @@ class PythonBackend:
         self.cut_daemons = False
         self._pool: list[PooledThread] = []
         self._locals: list[Any] = []  # the thread-local objects that there are
-        self._no_choice: Scheduler = RunToCompletion()
+        self.no_choice: Scheduler = RunToCompletion()
         self._garbage = Garbage()
         self._stack = contextlib.ExitStack()
 
@@ -241,34 +242,9 @@ class PythonBackend:
         reap(self.hub)
 
     # --- setup and check ---------------------------------------------------------------------
-    @contextlib.contextmanager
-    def _aside(self, controller: OpenController, phase: int) -> Iterator[Main]:
-        """While this is entered, user code may run that is no worker's: nothing is explored, and
-        the record of the schedule stays as it is."""
-        hub, number = self.hub, self.setup_number
-        main = Main(hub, number, hub.batons[-1])
-        main.own_thread = False
-        kept = controller.scheduler, controller.observer, controller.log, {**controller.shut_out}
-        controller.aside = kept[:3] if phase is Phase.SETUP else None
-        controller.scheduler, controller.observer, controller.log = self._no_choice, None, []
-        controller.ended[number] = False
-        controller.essential.add(number)
-        hub.enter(number, main)
-        hub.over, hub.phase = False, phase
-        main.attach()
-        try:
-            yield main
-        finally:
-            contexts.pop(main.ident, None)
-            if controller.pending[number] is not None or number in controller.essential:
-                controller.ask(number, None)
-            controller.ended[number] = True
-            hub.workers.pop(number, None)
-            hub.batons.pop(number, None)
-            hub.phase = Phase.IDLE
-            hub.over = False
-            controller.scheduler, controller.observer, controller.log, controller.shut_out = kept
-            controller.aside, controller.fired, controller.current = None, False, -1
+    def _aside(self, controller: OpenController, phase: int) -> Aside:
+        """While this is entered, user code may run that is no worker's."""
+        return Aside(self, controller, phase)
 
     def _call(self, main: Main, function: Callable[..., Any], *arguments: Any) -> Any:
         """Call the user's ``setup`` or ``check``."""

@@ -31,6 +31,7 @@ from tracelock.instrument.loops.retelling import Retelling, StepRetelling
 from tracelock.instrument.loops.starving import judge
 from tracelock.instrument.loops.tasks import LoopTasks, TaskWorker
 from tracelock.instrument.program import PythonProgram
+from tracelock.instrument.threads.aside import LoopAside
 from tracelock.instrument.threads.pool import PooledThread
 from tracelock.instrument.worker import Main, MainBlocked, Worker
 from tracelock.schedulers.base import Scheduler
@@ -52,7 +53,7 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
 
     def __init__(self, program: PythonProgram, limits: RunLimits) -> None:
         super().__init__(program, limits)
-        self._no_choice = OwnOrder()
+        self.no_choice = OwnOrder()
         self.tasks: TasksT
         self._baton: Any = None
         self._more = True
@@ -401,31 +402,8 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
         return self.result(worker)
 
     # --- before and after --------------------------------------------------------------------
-    @contextlib.contextmanager
-    def _aside(self, controller: OpenController, phase: int) -> Iterator[Main]:
-        """The same in the loop's thread, where tasks go on in the loop's own order."""
-        hub, tasks = self.hub, self.tasks
-        failure, limit, phase_then = controller.failure, controller.limit, phase
-        active = list(controller.active)
-        threads, controller.threads = controller.threads, True  # this one
-        self._no_choice.attach(controller)
-        controller.failure = None
-        try:
-            with super()._aside(controller, phase) as main:
-                tasks.wake_all()
-                tasks.gate.inside = main.number  # the loop's thread is busy with this
-                try:
-                    yield main
-                finally:
-                    phase_then = hub.phase
-        finally:
-            hub.phase = phase_then
-            controller.threads = threads or any(w.own_thread for w in hub.workers.values())
-            controller.failure = failure
-            controller.limit = limit
-            if phase is Phase.CHECK:
-                controller.active[:] = active  # no task goes on after that
-            tasks.leave()
+    def _aside(self, controller: OpenController, phase: int) -> LoopAside:
+        return LoopAside(self, controller, phase)
 
 
 async def call_work(work: Callable[..., Any], *arguments: Any) -> Any:

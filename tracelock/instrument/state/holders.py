@@ -15,6 +15,7 @@ from types import CellType, ModuleType
 from typing import Any, Final
 
 from tracelock.instrument.contexts import class_names
+from tracelock.instrument.state.versions import COUNTED, version_of
 from tracelock.instrument.steps import PLAIN
 
 #: Names that the interpreter and the tools set as they need them: no state of the program.
@@ -165,6 +166,15 @@ class NamesHeld(Holder):
             if value is old:
                 self.then[name] = self.names[name] = new
         self._seen()
+
+
+class ModuleNames(NamesHeld):
+    """The names of a module. ``version``: what is another number when they have changed, in an
+    interpreter that has it."""
+
+    def __init__(self, names: dict[Any, Any], label: str) -> None:
+        super().__init__(names, label)
+        self.version = version_of(names) if COUNTED else None
 
 
 class ClassNames(NamesHeld):

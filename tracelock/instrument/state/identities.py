@@ -29,7 +29,7 @@ def _reader() -> Any:
 _bytes_at: Final = _reader()
 
 
-def _address(obj: object) -> int:
+def address(obj: object) -> int:
     """That of an object, from its hash by identity, in which the address is turned by four bits."""
     turned = identity(obj) & _WORD
     return (turned << 4 | turned >> 60) & _WORD
@@ -38,7 +38,7 @@ def _address(obj: object) -> int:
 def picture(parts: tuple[Any, ...]) -> bytes:
     """Which objects these are: of two tuples that are alive at the same time it is equal where they
     contain the same ones, in the same order. Only where it ``IS_SEEN``."""
-    return _bytes_at(_address(parts) + _ITEMS, len(parts) * _ADDRESS)  # type: ignore[no-any-return]
+    return _bytes_at(address(parts) + _ITEMS, len(parts) * _ADDRESS)  # type: ignore[no-any-return]
 
 
 def _is_seen() -> bool:
@@ -46,7 +46,7 @@ def _is_seen() -> bool:
         return False
     for length in range(5):
         parts = tuple(object() for _ in range(length))
-        if _address(parts) != id(parts):
+        if address(parts) != id(parts):
             return False
         addresses = [id(each).to_bytes(_ADDRESS, sys.byteorder) for each in parts]
         if picture(parts) != b"".join(addresses):

@@ -23,10 +23,13 @@ from itertools import islice
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
+from tracelock.instrument.state.versions import COUNTED, version_of
+
 
 class ProcessState(NamedTuple):
     """``take`` gives it as it is, ``give`` makes it that again. It is taken before each schedule,
-    which has to be quick: ``quick`` gives something that differs where this does, in less time."""
+    which has to be quick: ``quick`` gives something that differs where this has changed, in less
+    time."""
 
     name: str
     take: Callable[[], Any]
@@ -44,6 +47,8 @@ def _attribute(owner: Any, name: str) -> ProcessState:
 def _dictionary(
     label: str, parts: dict[Any, Any], give: Callable[[dict[Any, Any]], None]
 ) -> ProcessState:
+    if COUNTED:
+        return ProcessState(label, parts.copy, give, partial(getattr, version_of(parts), "value"))
     # a name that is added comes last
     quick = lambda: [*parts.values(), *islice(reversed(parts), 1)]  # noqa: E731
     return ProcessState(label, parts.copy, give, quick)
@@ -249,16 +254,25 @@ class ProcessWide:
 
     def same(self) -> bool:
         """Whether all is as it was."""
-        return [take() for take in self._quick] == self._as_it_was
+        return not self._differing()
 
-    def put_back(self) -> list[str]:
-        """Put back what is not as it was; the names of that."""
-        if [take() for take in self._quick] == self._as_it_was:
+    def _differing(self) -> list[tuple[ProcessState, Any]]:
+        """The rows that find something else now, and what they are to find."""
+        quick = [take() for take in self._quick]
+        if quick == self._as_it_was:
             return []
-        changed = []
+        found = []
         for row, then in zip(ROWS, self._then, strict=True):
             now = row.take()
             if now is not then and now != then:
-                row.give(then)
-                changed.append(row.name)
-        return changed
+                found.append((row, then))
+        if not found:  # something was changed, and made what it was
+            self._as_it_was = quick
+        return found
+
+    def put_back(self) -> list[str]:
+        """Put back what is not as it was; the names of that."""
+        found = self._differing()
+        for row, then in found:
+            row.give(then)
+        return [row.name for row, _ in found]

@@ -68,7 +68,7 @@ class Snapshot:
         """Look at a module of the program, and at what it holds."""
         names = module.__dict__
         if self._new(names):
-            holder = self._hold(holders.NamesHeld(names, name))
+            holder = self._hold(holders.ModuleNames(names, name))
             self._all(names, name, holder)
             self._go()
 

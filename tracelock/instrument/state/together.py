@@ -21,6 +21,7 @@ from tracelock.instrument.state.holders import (
     ClassNames,
     Contents,
     Holder,
+    ModuleNames,
     NamesHeld,
 )
 from tracelock.instrument.state.identities import IS_SEEN, picture
@@ -28,28 +29,15 @@ from tracelock.instrument.state.identities import IS_SEEN, picture
 #: Holders of a batch.
 _BATCH: Final = 256
 
-#: What gives the parts of many boxes, by their type; a box of another type is looked at alone.
-_Parts = Callable[[list[Any]], Iterable[Any]]
-_flat: Final = chain.from_iterable
+#: What stands behind the parts of each box: where one ends and the next begins.
+_END: Final = (object(),)
 
-
-def _by_name(values: Any) -> _Parts:
-    def parts(boxes: list[Any]) -> list[Any]:
-        found: list[Any] = []
-        for box in boxes:
-            found += box
-            found += values(box)
-        return found
-
-    return parts
-
-
-_PARTS: Final[dict[type, _Parts]] = {
-    dict: _by_name(dict.values), OrderedDict: _by_name(OrderedDict.values),
-    MappingProxyType: _by_name(MappingProxyType.values),
-    list: _flat, deque: _flat, set: _flat,
-    CellType: lambda cells: map(attrgetter("cell_contents"), cells),
-}  # fmt: skip
+#: What gives the parts of a box, however they change: by its type; a box of another type is looked
+#: at alone.
+_VIEWS: Final[dict[type, Callable[[Any], tuple[Iterable[Any], ...]]]] = {
+    kind: lambda box: (box, box.values(), _END) for kind in (dict, OrderedDict, MappingProxyType)
+} | {kind: lambda box: (box, _END) for kind in (list, deque, set)}
+_contents: Final = attrgetter("cell_contents")
 
 
 def _box(holder: Holder) -> Any:
@@ -57,77 +45,91 @@ def _box(holder: Holder) -> Any:
     kind = type(holder)
     if kind is ClassNames:
         return class_names(holder.cls)  # type: ignore[attr-defined]
-    if kind is NamesHeld:
+    if kind is NamesHeld or kind is ModuleNames:
         return holder.names  # type: ignore[attr-defined]
     if kind is Contents:
         return holder.box  # type: ignore[attr-defined]
     return holder.cell if kind is CellHeld else None  # type: ignore[attr-defined]
 
 
-def _lengths(boxes: list[Any]) -> list[int]:
-    return [*map(len, boxes)]
-
-
 class HolderBatch:
-    """Some holders with boxes of one type."""
+    """Some holders of one kind: of cells, of modules that have a version, or of other boxes."""
 
-    def __init__(self, kind: type, holders: Iterable[tuple[Holder, Any]]) -> None:
-        self._parts = _PARTS[kind]
-        self._lengths = (lambda boxes: []) if kind is CellType else _lengths
-        self._holders, self._boxes = map(list, zip(*holders, strict=True))
+    def __init__(self, holders: Iterable[tuple[Holder, Any]]) -> None:
+        self._keep(holders)
         #: What was there as all was as it should be; None until that is known.
         self._then: tuple[Any, ...] | None = None
         self._picture = b""
-        self._long: list[int] = []
+
+    def _keep(self, holders: Iterable[tuple[Holder, Any]]) -> None:
+        self._holders = [*holders]
+        boxes = [box for _, box in self._holders]
+        self._cells = boxes if boxes and type(boxes[0]) is CellType else []
+        self._versions = [
+            one.version for one, _ in self._holders if type(one) is ModuleNames and one.version
+        ]
+        self._numbers: list[int] = []
+        self._views = [view for box in boxes if not self._cells for view in _VIEWS[type(box)](box)]
+
+    def _now(self) -> tuple[Any, ...]:
+        if self._cells:
+            return tuple(map(_contents, self._cells))
+        return tuple(chain.from_iterable(self._views))
 
     def _note(self) -> None:
         self._then = None
         # another thread may change one meanwhile; a cell may be empty
         with contextlib.suppress(RuntimeError, ValueError):
-            self._then = tuple(self._parts(self._boxes))
+            self._then = self._now()
             self._picture = picture(self._then) if IS_SEEN else b""
-        self._long = self._lengths(self._boxes)
 
     def _same(self) -> bool:
-        if self._then is None or self._lengths(self._boxes) != self._long:
+        if self._then is None:
             return False
+        numbers = [version.value for version in self._versions]
+        if numbers and numbers == self._numbers:
+            return True
         try:
-            if IS_SEEN:
-                return picture(tuple(self._parts(self._boxes))) == self._picture
-            return all(map(is_, self._parts(self._boxes), self._then))
+            now = self._now()
         except (RuntimeError, ValueError):
             return False
+        if IS_SEEN:
+            same = picture(now) == self._picture
+        else:
+            same = len(now) == len(self._then) and all(map(is_, now, self._then))
+        if same:
+            self._numbers = numbers
+        return same
 
     def changed(self) -> list[Holder]:
         """Those that have changed: they leave the batch."""
-        if not self._boxes or self._same():
+        if self._same():
             return []
-        found = [holder for holder in self._holders if holder.changed()]
+        found = [holder for holder, _ in self._holders if holder.changed()]
         if found:
             gone = set(found)
-            left = [
-                (holder, box)
-                for holder, box in zip(self._holders, self._boxes, strict=True)
-                if holder not in gone
-            ]
-            self._holders, self._boxes = [one for one, _ in left], [box for _, box in left]
+            self._keep(pair for pair in self._holders if pair[0] not in gone)
         self._note()
         return found
 
 
 def batches(holders: Iterable[Holder]) -> tuple[list[HolderBatch], list[Holder]]:
     """The holders in batches, and those that are looked at one by one."""
-    by: dict[type, list[tuple[Holder, Any]]] = {}
+    by: dict[str, list[tuple[Holder, Any]]] = {}
     alone = []
     for holder in holders:
         box = _box(holder)
-        if type(box) in _PARTS:
-            by.setdefault(type(box), []).append((holder, box))
+        if type(box) is CellType:
+            by.setdefault("cells", []).append((holder, box))
+        elif type(holder) is ModuleNames and holder.version is not None:
+            by.setdefault("modules", []).append((holder, box))
+        elif type(box) in _VIEWS:
+            by.setdefault("others", []).append((holder, box))
         else:
             alone.append(holder)
     found = [
-        HolderBatch(kind, pairs[at : at + _BATCH])
-        for kind, pairs in by.items()
+        HolderBatch(pairs[at : at + _BATCH])
+        for pairs in by.values()
         for at in range(0, len(pairs), _BATCH)
     ]
     return found, alone
