@@ -325,3 +325,75 @@ def test_namespaces_of_their_own_are_two() -> None:
         strategy="dpor",
     )
     assert (found.verdict, found.executions) == ("verified", 1)
+
+
+# --- what a class is given hides what those above it have --------------------------------------
+
+
+class Above:
+    first = 1
+    made: ClassVar[list[int] | None] = None
+
+
+class Between(Above):
+    third = 1
+
+
+class Below(Between):
+    @classmethod
+    def get(cls) -> list[int]:
+        if cls.made is None:
+            cls.made = []
+        return cls.made
+
+
+def _as_at_first() -> Any:
+    for cls in (Above, Between, Below):
+        for name in ("first", "second", "third", "made"):
+            if name in vars(cls):
+                delattr(cls, name)
+    Above.first, Between.third, Above.made = 1, 1, None
+    return Below()
+
+
+#: What one worker does, what another reads.
+HIDING: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
+    "added, by an instance": (lambda _: setattr(Between, "first", 5), lambda it: it.first),
+    "added, by a class": (lambda _: setattr(Between, "first", 5), lambda _: Below.first),
+    "new, by an instance": (
+        lambda _: setattr(Above, "second", 5),
+        lambda it: getattr(it, "second", 0),
+    ),
+    "new, by a class": (
+        lambda _: setattr(Between, "second", 5),
+        lambda _: hasattr(Below, "second"),
+    ),
+    "deleted": (lambda _: delattr(Between, "third"), lambda it: hasattr(it, "third")),
+    "deleted, by a class": (lambda _: delattr(Between, "third"), lambda _: hasattr(Below, "third")),
+}
+
+
+@pytest.mark.parametrize("how", HIDING)
+def test_what_a_class_is_given_is_seen_by_those_below(how: str) -> None:
+    change, read = HIDING[how]
+
+    def reading(it: Any) -> None:
+        one, other = read(it), read(it)
+        assert one == other
+
+    found = tracelock.explore(workers=[change, reading], setup=_as_at_first, strategy="dpor")
+    assert found.verdict == "failed"
+
+
+def test_a_class_that_makes_its_own_makes_it_twice() -> None:
+    def getting(got: list[Any]) -> None:
+        got.append(Below.get())
+
+    def check(got: list[Any]) -> None:
+        assert got[0] is got[1]
+
+    found = tracelock.explore(
+        workers=[getting, getting], setup=lambda: (_as_at_first(), [])[1], check=check,
+        strategy="dpor",
+    )  # fmt: skip
+    assert found.verdict == "failed"

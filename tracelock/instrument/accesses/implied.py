@@ -26,7 +26,7 @@ from typing import Any, Final
 
 from tracelock import ops
 from tracelock.instrument.accesses import elsewhere, setting_up
-from tracelock.instrument.accesses.containers import holder_of
+from tracelock.instrument.accesses.containers import holder_of, order_of
 from tracelock.instrument.contexts import Context, class_names, module_names, out_of_control
 from tracelock.instrument.rewrite.sites import Site
 
@@ -140,6 +140,17 @@ def written_in_class(cls: Any, name: str, site: Site, context: Context, value: o
             f"{name} of {cls.__name__}",
             f"{site.at} assigns it: what methods and operators then do is no access that is seen",
         )
+
+
+def given_to_class(cls: type, name: str, value: object, site: Site, context: Context) -> None:
+    """Before ``value`` is bound to a name of a class, or that is deleted (None)."""
+    if value is not None and name in class_names(cls):
+        context.access(ops.WRITE, cls, name, site, value)
+        return
+    # For whoever looks there for it, that hides what is further up, or shows it again.
+    above = next((one for one in order_of(cls)[1:] if name in class_names(one)), object)
+    context.together((), [(cls, name), (above, name)], site)
+    context.found(value, cls, name)
 
 
 def _is_method(value: object) -> bool:

@@ -192,6 +192,7 @@ def _instance_data(obj: Any, name: str, site: Site, context: Context) -> Any:
     try:  # nothing else runs until the real load: it gets this same value
         value = _peek(obj, name)
     except AttributeError:
+        context.access(ops.READ, object, name, site)  # nor has any class: one may be given it
         return obj
     context.saw(value)
     if type(value) is BuiltinFunctionType and _is_lock(type(value.__self__)):
@@ -282,7 +283,9 @@ def _class_data(obj: Any, name: str, site: Site, context: Context) -> Any:
     if holder is None:
         if meta is type and name == "__subclasses__":
             context.doubt(name, f"{site.at} asks for it: which classes there are is no access")
-        if meta is not None and type(meta.__dict__[name]) is not FunctionType:
+        if meta is None:
+            context.access(ops.READ, object, name, site)  # a class may be given it
+        elif type(meta.__dict__[name]) is not FunctionType:
             context.access(ops.READ, meta, name, site)
         return obj
     if (holder is object or holder is type) and name in BARE:
@@ -430,4 +433,4 @@ def _write_class(obj: Any, name: str, site: Site, context: Context, value: objec
     if meta is not None and _keeps_out(type(meta.__dict__[name])):
         return
     forget()  # what instances of the class hold under this name may be decided anew
-    context.access(ops.WRITE, obj, name, site, value)
+    implied.given_to_class(obj, name, value, site, context)
