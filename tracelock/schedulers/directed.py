@@ -18,7 +18,7 @@ SURVEYED: Final = 32
 MOST: Final = 4
 #: Plans that are compared, at most, and ways of following one in all.
 COMPARED: Final = 8
-WAYS: Final = 16
+WAYS: Final = 12
 
 
 @dataclass(slots=True)

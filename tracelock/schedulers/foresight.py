@@ -187,19 +187,21 @@ class Foresight:
 
 class _Seen(NamedTuple):
     """A step that was seen: what it reads and writes of things that have a value, and on which of
-    these what it does may depend (on all, but for a plain write)."""
+    these what it does may depend (on all, but for a plain write). ``bars``: it can have to wait, or
+    lets others go on."""
 
     op: Op
     reads: tuple[Place, ...]
     writes: tuple[Place, ...]
     takes: tuple[Place, ...]
+    bars: bool
 
 
 def _seen(op: Op) -> _Seen:
     if op.kind in (ACQUIRE, RELEASE) or op.kind in ON_WORKER:
-        return _Seen(op, (), (), ())
+        return _Seen(op, (), (), (), True)
     reads, writes = accesses(op)
-    return _Seen(op, reads, writes, reads if op.kind == WRITE else (*reads, *writes))
+    return _Seen(op, reads, writes, reads if op.kind == WRITE else (*reads, *writes), False)
 
 
 class _Reading:
@@ -233,9 +235,10 @@ class _Reading:
 
     def step(self, worker: int, seen: _Seen) -> None:
         """A worker makes a step."""
-        at, reads, writes, takes = seen.op.at, seen.reads, seen.writes, seen.takes
+        op, reads, writes, takes, _ = seen
         if not (reads or writes):
             return
+        at = op.at
         before = self._before[worker]
         for thing in reads:
             before |= self._written.get(thing, 0)
@@ -306,20 +309,24 @@ class _Going:
         at, steps, priority = self._at, self._steps, self._priority
         line = [worker for worker in steps if worker < len(priority)]
         line.sort(key=priority.__getitem__, reverse=True)
+        unborn, step = self._unborn, self._reading.step
         while line:
             for worker in line:
                 seen = steps[worker][at[worker]]
                 count += 1
-                if self._can(worker, seen.op):
+                if (not seen.bars and worker not in unborn) or self._can(worker, seen.op):
                     break
             else:
                 break
-            if self._stops_at(worker, seen.op):
+            if worker in self._stops and self._stops_at(worker, seen.op):
                 priority[worker] = self._behind
                 self._behind -= 1
                 line.sort(key=priority.__getitem__, reverse=True)
                 continue
-            self._make(worker, seen)
+            if seen.bars:
+                self._make(worker, seen.op)
+            else:
+                step(worker, seen)
             at[worker] += 1
             if at[worker] == len(steps[worker]):
                 line.remove(worker)
@@ -327,8 +334,8 @@ class _Going:
         return count
 
     def _stops_at(self, worker: int, op: Op) -> bool:
-        stop = self._stops.get(worker)
-        if stop is None or (op.at, op.kind, op.target) != stop[0]:
+        stop = self._stops[worker]
+        if (op.at, op.kind, op.target) != stop[0]:
             return False
         if stop[1] > 1:
             self._stops[worker] = (stop[0], stop[1] - 1)
@@ -349,8 +356,8 @@ class _Going:
             return own is None or self._at[op.target] == len(own)
         return True
 
-    def _make(self, worker: int, seen: _Seen) -> None:
-        kind, target = seen.op.kind, seen.op.target
+    def _make(self, worker: int, op: Op) -> None:
+        kind, target = op.kind, op.target
         if kind in (ACQUIRE, RELEASE):
             owner, times = self._owner.get(target, (worker, 0))
             times += 1 if kind == ACQUIRE else -1
@@ -361,4 +368,3 @@ class _Going:
                     self._owner.pop(target, None)
         elif kind == SPAWN:
             self._unborn.discard(target)
-        self._reading.step(worker, seen)
