@@ -103,6 +103,7 @@ def main() -> int:
     print(f"mean schedules to the first failure, seeds {chosen.first} to {last}, all workers ready")
     print(f"{'program':15} {'sampler':9} {'mean':>7} {'+-':>5} {'goal':>7} {'ratio':>6}")
     missed = 0
+    logs: dict[str, list[float]] = {}
     for program in oracle["programs"]:
         stem = Path(program["scenario"]).stem
         if stem not in wanted:
@@ -112,6 +113,7 @@ def main() -> int:
             seeds = range(chosen.first, chosen.first + chosen.seeds)
             counts = [first_failure(runner, strategy, seed) for seed in seeds]
             mean = sum(counts) / len(counts)
+            logs.setdefault(strategy, []).append(math.log(mean))
             spread = sum((count - mean) ** 2 for count in counts) / max(1, len(counts) - 1)
             error = math.sqrt(spread / len(counts))
             goal = goal_of(program, strategy)
@@ -122,6 +124,8 @@ def main() -> int:
                     line += "  MISSED"
                     missed += 1
             print(line)
+    for strategy, values in logs.items():
+        print(f"{'geometric mean':15} {strategy:9} {math.exp(sum(values) / len(values)):7.2f}")
     print("all goals met" if not missed else f"{missed} goals missed")
     return 1 if missed else 0
 

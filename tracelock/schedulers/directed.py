@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from tracelock.schedulers.base import WORKER, Choice
+from tracelock.schedulers.foresight import Foresight, Intended
 from tracelock.schedulers.sampling import Sampler
 from tracelock.schedulers.survey import LONGEST, RaceSurvey, Site
 
@@ -15,6 +16,9 @@ PATIENCE: Final = 200
 SURVEYED: Final = 32
 #: The most preemptions that are planned for one schedule.
 MOST: Final = 4
+#: Plans that are compared, at most, and ways of following one in all.
+COMPARED: Final = 8
+WAYS: Final = 12
 
 
 @dataclass(slots=True)
@@ -46,6 +50,11 @@ class DirectedScheduler(Sampler):
     but the first, there are plans without preemption: each kind of worker first, each last. From
     the third round on half of what is added is anywhere, not only where steps race.
 
+    Of the plans that come next the one is taken that is expected to show the most that is new (see
+    ``Foresight``): which reads take which writes, in a mix that no order of whole workers gives
+    if that is possible; a circle of lock orders comes before all that. Where nothing new is
+    expected of any, and when that has taken a bounded number of steps, the order is random.
+
     Whether steps race is judged by what was seen, which may be too little or, with objects that
     only look like locks, too much. That makes it a sampler, to be mixed with others that miss
     nothing in the long run. Schedule ``k`` of a seed depends on those before it. A worker that
@@ -58,6 +67,8 @@ class DirectedScheduler(Sampler):
     def __init__(self, seed: int, first: int = 0) -> None:
         super().__init__(seed, first)
         self._survey = RaceSurvey()
+        self._foresight = Foresight()
+        self._pause = self._paused = 0  # schedules without it, where it expected nothing new
         self._agenda: list[PreemptionPlan] = []
         self._known: set[tuple[str, Site | None, str]] = set()
         self._round = 1
@@ -115,8 +126,10 @@ class DirectedScheduler(Sampler):
         survey = self._survey
         if not survey.trail:
             return
-        last = survey.trail[-1][0]
+        trail = survey.trail
+        last = trail[-1][0]
         new = survey.take(steps)
+        self._foresight.take(trail, survey.kinds, survey.loose)
         kind = survey.kinds[last]
         self._lasts[kind] = self._lasts.get(kind, 0) + 1
         if new and self._round == 1:
@@ -125,18 +138,71 @@ class DirectedScheduler(Sampler):
     # --- plans -------------------------------------------------------------------------------
     def _prepare(self, workers: int) -> None:
         """Take a plan from the agenda and turn it into priorities and stops."""
+        intended = self._foreseen(workers)
+        if intended is None:
+            plan = self._next()
+            if plan is None:
+                self._priority = self._order(workers)
+                return
+            intended = self._way(plan, workers)
+        self._priority, self._stops, self._behind = intended
+
+    def _foreseen(self, workers: int) -> Intended | None:
+        """How the plan goes that is expected to show the most that is new, if any is."""
+        foresight = self._foresight
+        if foresight.left <= 0:
+            return None
+        while (stops := foresight.circle()) is not None:
+            order = self._order(workers)
+            for worker in stops:
+                order[worker] += 1 << 30
+            intended = Intended(order, stops, -1)
+            foretold, waits = foresight.foretell(intended)
+            if foretold.stuck:
+                foresight.chosen(waits)
+                return intended
+        if self._paused:
+            self._paused -= 1
+            return None
+        if not self._agenda:
+            self._fill()
+        plans = self._agenda[-COMPARED:][::-1]
+        if not plans:
+            return None
+        best = None
+        told: set[tuple[object, ...]] = set()
+        for number in range(max(WAYS // len(plans), 1) * len(plans)):
+            plan = plans[number % len(plans)]
+            intended = self._way(plan, workers)
+            if (same := intended.key()) in told:
+                continue
+            told.add(same)
+            foretold, waits = foresight.foretell(intended)
+            if foretold.views and (best is None or foretold > best[0]):
+                best = (foretold, plan, intended, waits)
+        if best is None:
+            self._pause = self._paused = 2 * self._pause + 1
+            return None
+        self._pause = 0
+        _, plan, intended, waits = best
+        foresight.chosen(waits)
+        self._agenda.remove(plan)
+        return intended
+
+    def _order(self, workers: int) -> list[int]:
+        return [self.below(1 << 30) for _ in range(workers)]
+
+    def _way(self, plan: PreemptionPlan, workers: int) -> Intended:
+        """One way of following a plan."""
         survey = self._survey
-        self._priority = order = [self.below(1 << 30) for _ in range(workers)]
-        plan = self._next()
-        if plan is None:
-            return
+        order = self._order(workers)
         first = self._one(plan.first, -1)
         second = self._one(plan.second, first)
         if plan.site is None:
             order[first] = 1 << 31
             if second >= 0:
                 order[second] = 0
-            return
+            return Intended(order, {}, -1)
         order[first] = (1 << 31) + 1
         if second >= 0:
             order[second] = 1 << 31
@@ -146,19 +212,21 @@ class DirectedScheduler(Sampler):
             rare = [w for w in others if self._lasts.get(survey.kinds[w], 0) == seldom]
             order[rare[self.below(len(rare))]] = 0
         # who was preempted goes on as soon as the second is done, or when all others are
-        self._behind = (1 << 30) + 1 if self.below(2) else -1
-        self._stop(first, plan.site)
+        behind = (1 << 30) + 1 if self.below(2) else -1
+        stops: dict[int, tuple[Site, int]] = {}
+        self._stop(stops, first, plan.site)
         others = [w for w in survey.kinds if w != first]
         for worker in self.shuffled(others)[: min(self._round, MOST) - 1]:
             wide = self._round > 2 and not self.below(2)
             sites = survey.sites(worker) if wide else survey.stops(worker)
             if sites:
-                self._stop(worker, sites[self.below(len(sites))])
+                self._stop(stops, worker, sites[self.below(len(sites))])
+        return Intended(order, stops, behind)
 
-    def _stop(self, worker: int, site: Site) -> None:
+    def _stop(self, stops: dict[int, tuple[Site, int]], worker: int, site: Site) -> None:
         low, high = self._survey.times(worker, site)
         if high >= low:
-            self._stops[worker] = (site, low + self.below(high - low + 1))
+            stops[worker] = (site, low + self.below(high - low + 1))
 
     def _one(self, kind: str, but: int) -> int:
         """A worker of a kind, another than ``but``; -1 if there is none."""
@@ -168,11 +236,7 @@ class DirectedScheduler(Sampler):
     def _next(self) -> PreemptionPlan | None:
         agenda = self._agenda
         if not agenda:
-            if self._known:
-                self._round += 1
-                self._known.clear()
-                self._add(self._preempting())
-            self._add(self._orderly())
+            self._fill()
             if not agenda:
                 return None
         if agenda[-1].site is None:
@@ -182,6 +246,14 @@ class DirectedScheduler(Sampler):
             agenda.remove(plan)
             return plan
         return agenda.pop()
+
+    def _fill(self) -> None:
+        """The plans of another round, where none are left."""
+        if self._known:
+            self._round += 1
+            self._known.clear()
+            self._add(self._preempting())
+        self._add(self._orderly())
 
     def _add(self, plans: list[PreemptionPlan]) -> None:
         """Shuffle the plans that are new into the agenda."""

@@ -47,7 +47,7 @@ class RaceSurvey:
         self._uses: dict[int, dict[_Use, Site]] = {}  # thing -> how it was used -> where
         self._racing: dict[int, dict[Site, None]] = {}  # worker -> its sites, as they were found
         self._times: dict[tuple[int, Site], tuple[int, int]] = {}  # first and last that counts
-        self._loose: set[int] = set()  # acquired, but no locks
+        self.loose: set[int] = set()  # acquired, but no locks
         self._coarse = False
 
     def stops(self, worker: int) -> list[Site]:
@@ -117,7 +117,7 @@ class RaceSurvey:
                 self._race(worker, (op.at, kind, target))
                 continue
             self._use(worker, op, mine)
-            if target in self._loose:
+            if target in self.loose:
                 continue
             if kind == ACQUIRE:
                 if not op.blocking or op.timeout is not None:
@@ -125,7 +125,7 @@ class RaceSurvey:
                 elif owner.setdefault(target, worker) == worker:
                     mine.append(target)
                 elif not self._coarse:
-                    self._loose.add(target)
+                    self.loose.add(target)
                     sound = False
             elif kind == RELEASE:
                 if target in mine:
@@ -133,7 +133,7 @@ class RaceSurvey:
                     if target not in mine:
                         owner.pop(target, None)
                 elif (worker, target) not in tried and not self._coarse:
-                    self._loose.add(target)
+                    self.loose.add(target)
                     sound = False
             elif kind == WAIT:
                 # a condition gives its lock up meanwhile; with anything else it makes no difference
