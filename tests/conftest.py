@@ -376,7 +376,6 @@ EXTENDED: dict[str, dict[str, int]] = {
     "conformance/test_patches_loops.py": {
         "test_a_way_to_run_a_loop_that_is_not_controlled_is_refused": 0,
         "test_anyio": 0,
-        "test_real_input_and_output_is_named": 12,
         "test_tasks_of_a_loop_that_a_worker_starts_are_controlled": 12,
         "test_trio": 0,
     },

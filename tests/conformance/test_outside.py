@@ -12,9 +12,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
+import anyio
 import pytest
+import trio
 
 import tracelock
 from tracelock.engine.limits import RunLimits
@@ -64,6 +67,40 @@ async def by_shell() -> Any:
     return await process.wait()
 
 
+async def by_protocol() -> Any:
+    loop = asyncio.get_running_loop()
+    await loop.subprocess_exec(asyncio.SubprocessProtocol, *PRINTS)
+
+
+async def by_protocol_and_shell() -> Any:
+    loop = asyncio.get_running_loop()
+    await loop.subprocess_shell(asyncio.SubprocessProtocol, "exit 3")
+
+
+async def of_anyio() -> Any:
+    return (await anyio.run_process(PRINTS)).stdout
+
+
+async def of_trio() -> Any:
+    process = await trio.lowlevel.open_process(PRINTS, stdout=subprocess.PIPE)
+    return b"".join([data async for data in process.stdout])
+
+
+async def run_by_trio() -> Any:
+    return (await trio.run_process(["cat"], stdin=b"a line\n", capture_stdout=True)).stdout
+
+
+async def waits_in_trio() -> Any:
+    process = await trio.lowlevel.open_process(["sleep", "100"])
+    process.terminate()
+    return await process.wait()
+
+
+#: Which of these are tasks, and on which backend.
+TASKS: dict[Any, str] = {
+    executes: "asyncio", by_shell: "asyncio", of_anyio: "asyncio", of_trio: "trio",
+    run_by_trio: "trio", waits_in_trio: "trio",
+}  # fmt: skip
 #: A use of each row, and what it comes to, recorded and replayed.
 USES: dict[str, tuple[Callable[[], Any], Any]] = {
     "subprocess.Popen.__init__": (popen, None),
@@ -75,11 +112,22 @@ USES: dict[str, tuple[Callable[[], Any], Any]] = {
     "os._Environ.__iter__": (lambda: "PATH" in list(os.environ), True),
     "asyncio.subprocess.create_subprocess_exec": (executes, (b"a line\n", None)),
     "asyncio.subprocess.create_subprocess_shell": (by_shell, 3),
+    "anyio.open_process": (of_anyio, b"a line\n"),
+    "trio.lowlevel.open_process": (of_trio, b"a line\n"),
+    "trio.Process.wait_child_exiting": (waits_in_trio, -15),
+    "trio.run_process": (run_by_trio, b"a line\n"),
+}
+#: Rows that only refuse.
+REFUSED: dict[str, Any] = {
+    "asyncio.BaseEventLoop.subprocess_exec": by_protocol,
+    "asyncio.BaseEventLoop.subprocess_shell": by_protocol_and_shell,
 }
 
 
 def test_there_is_a_use_for_each_row() -> None:
-    assert [row.name for row in table("calls_outside", "asyncio_outside")] == list(USES)
+    groups = "calls_outside", "asyncio_outside", "anyio_outside", "trio_outside"
+    rows = [row.name for row in table(*groups)]
+    assert {*rows, "trio.run_process"} == {*USES, *REFUSED} and len(rows) == len(set(rows))
 
 
 @pytest.mark.parametrize("name", USES)
@@ -96,8 +144,8 @@ def test_recorded_and_replayed(name: str, monkeypatch: pytest.MonkeyPatch) -> No
         got.append(await use())
         raise ValueError(f"got {got[-1]!r}")
 
-    program: Any = {"workers": [task if use in (executes, by_shell) else worker]}
-    program["instrument"] = []
+    program: Any = {"workers": [task if use in TASKS else worker], "instrument": []}
+    program["backend"] = TASKS.get(use)
     found = tracelock.explore(
         **program, outside="real", schedules=1, shrink=False, confirm=1, isolation="never"
     )
@@ -111,6 +159,50 @@ def test_recorded_and_replayed(name: str, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(os.environ, "_data", {})
     result = tracelock.replay(found.trace, **program)
     assert result.reproduced and set(map(repr, got)) == {repr(wanted)}, result
+
+
+@pytest.mark.parametrize("use", [*TASKS, *REFUSED.values()], ids=lambda use: use.__name__)
+def test_a_process_of_a_loop_is_refused_with_its_command(use: Any) -> None:
+    asks_for = "real" if use in REFUSED.values() else None
+    found = tracelock.explore(
+        workers=[use], backend=TASKS.get(use, "asyncio"), instrument=[], schedules=2,
+        outside=asks_for,
+    )  # fmt: skip
+    told = "create_subprocess_exec" if asks_for else 'outside="real"'
+    assert found.verdict == "unfinished" and told in str(found), str(found)
+    assert any(
+        f"subprocess: {word}" in str(found) for word in ("python -c", "cat", "sleep", "exit")
+    )
+
+
+def test_a_process_of_trio_that_is_fed_more_than_a_pipe_has_room_for_and_one_that_is_cancelled(
+) -> None:  # fmt: skip
+    fed = b"x" * 300_000
+
+    async def feeds() -> None:
+        result = await trio.run_process(["cat"], stdin=fed, capture_stdout=True)
+        assert result.stdout == fed
+
+    async def fails() -> None:
+        with pytest.raises(subprocess.CalledProcessError, match="exit status 3"):
+            await trio.run_process("exit 3", shell=True)
+
+    async def cancels() -> None:
+        with trio.move_on_after(0.01) as scope:
+            await trio.run_process(["sleep", "100"])
+        assert scope.cancelled_caught
+
+    async def starts() -> None:
+        async with trio.open_nursery() as nursery:
+            run: Any = trio.run_process
+            process = await nursery.start(partial(run, ["cat"], stdin=subprocess.PIPE))
+            await process.stdin.send_all(b"")
+            await process.stdin.aclose()
+            with pytest.raises(trio.ClosedResourceError):
+                await process.stdin.send_all(b"x")
+
+    found = real(feeds, fails, cancels, starts, backend="trio")
+    assert found.verdict == "passed" and "subprocess" in found.account.outside, str(found)
 
 
 def both(work: Callable[[], Any], **more: Any) -> Any:
