@@ -334,6 +334,8 @@ EXTENDED: dict[str, dict[str, int]] = {
     "conformance/test_outside.py": {
         "test_a_time_out_comes_as_it_would": 0,
         "test_a_call_that_was_not_recorded_is_told_with_its_place": 0,
+        "test_a_process_of_a_loop_is_refused_with_its_command": 4,
+        "test_a_process_of_trio_that_is_fed_more_than_a_pipe_has_room_for": 0,
         "test_recorded_and_replayed": 3,
         "test_who_waits_for_what_never_comes_is_no_failure": 3,
     },

@@ -175,8 +175,8 @@ def test_a_process_of_a_loop_is_refused_with_its_command(use: Any) -> None:
     )
 
 
-def test_a_process_of_trio_that_is_fed_more_than_a_pipe_has_room_for_and_one_that_is_cancelled(
-) -> None:  # fmt: skip
+def test_a_process_of_trio_that_is_fed_more_than_a_pipe_has_room_for() -> None:
+    """And others that fail, are cancelled, and talk to a task."""
     fed = b"x" * 300_000
 
     async def feeds() -> None:
