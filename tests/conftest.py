@@ -337,6 +337,7 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_a_process_of_a_loop_is_refused_with_its_command": 4,
         "test_a_process_of_trio_that_is_fed_more_than_a_pipe_has_room_for": 0,
         "test_recorded_and_replayed": 3,
+        "test_tls_of_threads_is_recorded_as_the_program_has_it": 0,
         "test_who_waits_for_what_never_comes_is_no_failure": 3,
     },
     "conformance/test_own_loops.py": {

@@ -7,6 +7,7 @@ import contextlib
 import os
 import select
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -20,6 +21,7 @@ import pytest
 import trio
 
 import tracelock
+from tests.helpers.tls import CLIENT, SERVER
 from tracelock.engine.limits import RunLimits
 from tracelock.instrument.outside import answers
 from tracelock.instrument.outside.calls import recorded_in
@@ -356,6 +358,78 @@ def test_tls_is_refused() -> None:
     with listening() as address:
         found = real(lambda: socket.create_connection(address).sendall(b"\x16\x03\x01\0\x05\x01"))
     assert found.verdict == "unfinished" and "TLS to 127.0.0.1" in str(found)
+
+
+@contextlib.contextmanager
+def echoing_in_secret() -> Iterator[tuple[str, int]]:
+    """Gives back what comes by TLS, connection by connection, until one says ``end``."""
+
+    def serve() -> None:
+        while True:
+            sock, _ = server.accept()
+            with contextlib.suppress(OSError), SERVER.wrap_socket(sock, server_side=True) as tls:
+                while data := tls.recv(65_536):
+                    if data == b"end":
+                        return
+                    tls.sendall(data)
+
+    with socket.create_server(("localhost", 0)) as server:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        address = server.getsockname()[:2]
+        try:
+            yield address
+        finally:
+            sock = socket.create_connection(address)
+            with CLIENT.wrap_socket(sock, server_hostname="localhost") as tls:
+                tls.sendall(b"end")
+            thread.join()
+
+
+def test_tls_of_threads_is_recorded_as_the_program_has_it() -> None:
+    with echoing_in_secret() as (host, port):
+
+        def talks() -> None:
+            sock = socket.create_connection((host, port))
+            with CLIENT.wrap_socket(sock, server_hostname="localhost") as tls:
+                tls.sendall(b"\x16\x03\x01 in plain words\x01")
+                with tls.makefile("rb") as file:
+                    got = file.read(19)
+                certificate: Any = tls.getpeercert()
+                assert (tls.version(), tls.pending()) == ("TLSv1.3", 0)
+                assert tls.getpeercert(True) and tls.cipher() and tls.session is None
+            raise ValueError((got, certificate["subject"], certificate["version"]))
+
+        def is_not_trusted() -> None:
+            context = ssl.create_default_context()
+            with pytest.raises(ssl.SSLCertVerificationError, match="certificate") as caught:
+                context.wrap_socket(
+                    socket.create_connection((host, port)), server_hostname="localhost"
+                )
+            raise ValueError(caught.value.verify_code, caught.value.reason)
+
+        def does_not_wait() -> None:
+            tls = CLIENT.wrap_socket(socket.socket(), server_hostname="localhost")
+            tls.connect((host, port))
+            tls.setblocking(False)
+            tls.sendall(b"x")
+            got = b""
+            while not got:
+                try:
+                    got = tls.recv(10)
+                except ssl.SSLWantReadError:
+                    select.select([tls], [], [])
+            tls.close()
+            raise ValueError(got)
+
+        told = ["in plain words", "CERTIFICATE_VERIFY_FAILED", "b'x'"]
+        traces = []
+        for work in (talks, is_not_trusted, does_not_wait):
+            found = real(work, isolation="never")
+            assert found.verdict == "failed" and told[len(traces)] in str(found.ways), str(found)
+            traces.append((work, found.trace))
+    for work, trace in traces:  # nobody is there any more
+        assert tracelock.replay(trace, workers=[work], instrument=[]).reproduced
 
 
 def test_a_time_out_comes_as_it_would() -> None:

@@ -48,8 +48,8 @@ class TlsObject:
 
     ``tls``: of the library, on ``incoming`` and ``outgoing``, which are in memory; ``unsent``: what
     a socket that does not wait had no room for, and ``accepted``: how many bytes of the program's
-    that is, which asks for it again; ``head`` and ``left``: of a record that comes by a real
-    socket.
+    that is, which asks for it again; ``outside``: the other end is outside of the run; ``head`` and
+    ``left``: of a record that comes by a real socket.
     """
 
     def __init__(self, sock: Any, tls: Any, incoming: Any, outgoing: Any) -> None:
@@ -58,6 +58,7 @@ class TlsObject:
         self._unsent = b""
         self._accepted = 0
         self._head, self._left = b"", 0
+        self._outside = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._tls, name)
@@ -80,12 +81,32 @@ class TlsObject:
 
     # --- what it does ------------------------------------------------------------------------
     def do_handshake(self) -> None:
-        self._run("handshake", self._tls.do_handshake)
+        sock = self._sock()
+        worker, end = _where(sock)
+        if worker is None or end is None or end.link is None:
+            self._run("handshake", self._tls.do_handshake)
+        elif not self._outside:
+            wait, hostname = sock.gettimeout(), self._tls.server_hostname
+            self._tls = beyond().shake_hands(worker, end, self._tls.context, hostname, wait)
+            self._outside = True
+
+    def _linked(self, sock: Any) -> tuple[Any, Any, float | None]:
+        """By what an operation is recorded, where the other end is outside of the run."""
+        worker, end = _where(sock)
+        if worker is None or end is None:
+            raise ValueError("a connection with the outside that a schedule made, which is over")
+        return worker, end, sock.gettimeout()
 
     def read(self, size: int = 1024, *buffer: Any) -> Any:
+        if self._outside:
+            with _wanting("read"):
+                return beyond().read(*self._linked(self._sock()), size, *buffer)
         return self._run("read", lambda: self._tls.read(size, *buffer))
 
     def write(self, data: Any) -> int:
+        if self._outside:
+            with _wanting("write"):
+                return int(beyond().write(*self._linked(self._sock()), data))
         waits = self._sock().gettimeout() != 0.0
         if self._unsent:
             self._flush("write", None)
@@ -100,6 +121,8 @@ class TlsObject:
         return written
 
     def shutdown(self) -> Any:
+        if self._outside:
+            beyond().refuse_unwrapping(*self._linked(self._sock())[:2])
         self._run("shutdown", self._tls.shutdown)
         return self._sock()
 
@@ -235,6 +258,25 @@ def _told(what: str) -> Any:
         if error.errno is None:
             raise TimeoutError(f"The {what} operation timed out") from None
         raise
+
+
+@contextlib.contextmanager
+def _wanting(what: str) -> Any:
+    """A socket that does not wait says what it would have to wait for, as the library does."""
+    try:
+        with _told(what):
+            yield
+    except BlockingIOError:
+        cls = ssl.SSLWantReadError if what == "read" else ssl.SSLWantWriteError
+        number = ssl.SSL_ERROR_WANT_READ if what == "read" else ssl.SSL_ERROR_WANT_WRITE
+        raise cls(number, f"The operation did not complete ({what})") from None
+
+
+def beyond() -> Any:
+    """What does TLS with the outside, which few programs do."""
+    from tracelock.instrument.network import secured_outside
+
+    return secured_outside
 
 
 def _wrap_socket(
