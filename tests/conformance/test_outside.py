@@ -23,6 +23,7 @@ import trio
 import tracelock
 from tests.helpers.tls import CLIENT, SERVER
 from tracelock.engine.limits import RunLimits
+from tracelock.instrument.network import secured_outside
 from tracelock.instrument.outside import answers
 from tracelock.instrument.outside.calls import recorded_in
 from tracelock.instrument.patches import table
@@ -430,6 +431,14 @@ def test_tls_of_threads_is_recorded_as_the_program_has_it() -> None:
             traces.append((work, found.trace))
     for work, trace in traces:  # nobody is there any more
         assert tracelock.replay(trace, workers=[work], instrument=[]).reproduced
+
+
+def test_of_a_trace_no_more_than_an_error_of_tls_is_made() -> None:
+    made = secured_outside._error("SSLCertVerificationError", (1, "why"), (None, None, 18, "who"))
+    assert type(made) is ssl.SSLCertVerificationError and made.args == (1, "why")
+    assert made.verify_code == 18 and made.verify_message == "who"
+    for other in ("get_server_certificate", "SSLContext", "os", "nothing"):
+        assert type(secured_outside._error(other, (1, "why"), (None,) * 4)) is ssl.SSLError
 
 
 def test_a_time_out_comes_as_it_would() -> None:

@@ -86,8 +86,9 @@ def shake_hands(
 
 
 def _error(name: str, arguments: tuple[Any, ...], said: tuple[Any, ...]) -> ssl.SSLError:
-    cls = getattr(ssl, name, ssl.SSLError)
-    error: ssl.SSLError = cls(*arguments)
+    found: Any = getattr(ssl, name, None)  # a trace says which: nothing but an error is made of it
+    known = isinstance(found, type) and issubclass(found, ssl.SSLError)
+    error: ssl.SSLError = found(*arguments) if known else ssl.SSLError(*arguments)
     for attribute, value in zip(_SAYS, said, strict=True):
         if value is not None:
             with contextlib.suppress(AttributeError):
