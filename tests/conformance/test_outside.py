@@ -7,17 +7,23 @@ import contextlib
 import os
 import select
 import socket
+import ssl
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
+import anyio
 import pytest
+import trio
 
 import tracelock
+from tests.helpers.tls import CLIENT, SERVER
 from tracelock.engine.limits import RunLimits
+from tracelock.instrument.network import secured_outside
 from tracelock.instrument.outside import answers
 from tracelock.instrument.outside.calls import recorded_in
 from tracelock.instrument.patches import table
@@ -64,6 +70,40 @@ async def by_shell() -> Any:
     return await process.wait()
 
 
+async def by_protocol() -> Any:
+    loop = asyncio.get_running_loop()
+    await loop.subprocess_exec(asyncio.SubprocessProtocol, *PRINTS)
+
+
+async def by_protocol_and_shell() -> Any:
+    loop = asyncio.get_running_loop()
+    await loop.subprocess_shell(asyncio.SubprocessProtocol, "exit 3")
+
+
+async def of_anyio() -> Any:
+    return (await anyio.run_process(PRINTS)).stdout
+
+
+async def of_trio() -> Any:
+    process = await trio.lowlevel.open_process(PRINTS, stdout=subprocess.PIPE)
+    return b"".join([data async for data in process.stdout])
+
+
+async def run_by_trio() -> Any:
+    return (await trio.run_process(["cat"], stdin=b"a line\n", capture_stdout=True)).stdout
+
+
+async def waits_in_trio() -> Any:
+    process = await trio.lowlevel.open_process(["sleep", "100"])
+    process.terminate()
+    return await process.wait()
+
+
+#: Which of these are tasks, and on which backend.
+TASKS: dict[Any, str] = {
+    executes: "asyncio", by_shell: "asyncio", of_anyio: "asyncio", of_trio: "trio",
+    run_by_trio: "trio", waits_in_trio: "trio",
+}  # fmt: skip
 #: A use of each row, and what it comes to, recorded and replayed.
 USES: dict[str, tuple[Callable[[], Any], Any]] = {
     "subprocess.Popen.__init__": (popen, None),
@@ -75,11 +115,22 @@ USES: dict[str, tuple[Callable[[], Any], Any]] = {
     "os._Environ.__iter__": (lambda: "PATH" in list(os.environ), True),
     "asyncio.subprocess.create_subprocess_exec": (executes, (b"a line\n", None)),
     "asyncio.subprocess.create_subprocess_shell": (by_shell, 3),
+    "anyio.open_process": (of_anyio, b"a line\n"),
+    "trio.lowlevel.open_process": (of_trio, b"a line\n"),
+    "trio.Process.wait_child_exiting": (waits_in_trio, -15),
+    "trio.run_process": (run_by_trio, b"a line\n"),
+}
+#: Rows that only refuse.
+REFUSED: dict[str, Any] = {
+    "asyncio.BaseEventLoop.subprocess_exec": by_protocol,
+    "asyncio.BaseEventLoop.subprocess_shell": by_protocol_and_shell,
 }
 
 
 def test_there_is_a_use_for_each_row() -> None:
-    assert [row.name for row in table("calls_outside", "asyncio_outside")] == list(USES)
+    groups = "calls_outside", "asyncio_outside", "anyio_outside", "trio_outside"
+    rows = [row.name for row in table(*groups)]
+    assert {*rows, "trio.run_process"} == {*USES, *REFUSED} and len(rows) == len(set(rows))
 
 
 @pytest.mark.parametrize("name", USES)
@@ -96,8 +147,8 @@ def test_recorded_and_replayed(name: str, monkeypatch: pytest.MonkeyPatch) -> No
         got.append(await use())
         raise ValueError(f"got {got[-1]!r}")
 
-    program: Any = {"workers": [task if use in (executes, by_shell) else worker]}
-    program["instrument"] = []
+    program: Any = {"workers": [task if use in TASKS else worker], "instrument": []}
+    program["backend"] = TASKS.get(use)
     found = tracelock.explore(
         **program, outside="real", schedules=1, shrink=False, confirm=1, isolation="never"
     )
@@ -111,6 +162,50 @@ def test_recorded_and_replayed(name: str, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(os.environ, "_data", {})
     result = tracelock.replay(found.trace, **program)
     assert result.reproduced and set(map(repr, got)) == {repr(wanted)}, result
+
+
+@pytest.mark.parametrize("use", [*TASKS, *REFUSED.values()], ids=lambda use: use.__name__)
+def test_a_process_of_a_loop_is_refused_with_its_command(use: Any) -> None:
+    asks_for = "real" if use in REFUSED.values() else None
+    found = tracelock.explore(
+        workers=[use], backend=TASKS.get(use, "asyncio"), instrument=[], schedules=2,
+        outside=asks_for,
+    )  # fmt: skip
+    told = "create_subprocess_exec" if asks_for else 'outside="real"'
+    assert found.verdict == "unfinished" and told in str(found), str(found)
+    assert any(
+        f"subprocess: {word}" in str(found) for word in ("python -c", "cat", "sleep", "exit")
+    )
+
+
+def test_a_process_of_trio_that_is_fed_more_than_a_pipe_has_room_for() -> None:
+    """And others that fail, are cancelled, and talk to a task."""
+    fed = b"x" * 300_000
+
+    async def feeds() -> None:
+        result = await trio.run_process(["cat"], stdin=fed, capture_stdout=True)
+        assert result.stdout == fed
+
+    async def fails() -> None:
+        with pytest.raises(subprocess.CalledProcessError, match="exit status 3"):
+            await trio.run_process("exit 3", shell=True)
+
+    async def cancels() -> None:
+        with trio.move_on_after(0.01) as scope:
+            await trio.run_process(["sleep", "100"])
+        assert scope.cancelled_caught
+
+    async def starts() -> None:
+        async with trio.open_nursery() as nursery:
+            run: Any = trio.run_process
+            process = await nursery.start(partial(run, ["cat"], stdin=subprocess.PIPE))
+            await process.stdin.send_all(b"")
+            await process.stdin.aclose()
+            with pytest.raises(trio.ClosedResourceError):
+                await process.stdin.send_all(b"x")
+
+    found = real(feeds, fails, cancels, starts, backend="trio")
+    assert found.verdict == "passed" and "subprocess" in found.account.outside, str(found)
 
 
 def both(work: Callable[[], Any], **more: Any) -> Any:
@@ -264,6 +359,86 @@ def test_tls_is_refused() -> None:
     with listening() as address:
         found = real(lambda: socket.create_connection(address).sendall(b"\x16\x03\x01\0\x05\x01"))
     assert found.verdict == "unfinished" and "TLS to 127.0.0.1" in str(found)
+
+
+@contextlib.contextmanager
+def echoing_in_secret() -> Iterator[tuple[str, int]]:
+    """Gives back what comes by TLS, connection by connection, until one says ``end``."""
+
+    def serve() -> None:
+        while True:
+            sock, _ = server.accept()
+            with contextlib.suppress(OSError), SERVER.wrap_socket(sock, server_side=True) as tls:
+                while data := tls.recv(65_536):
+                    if data == b"end":
+                        return
+                    tls.sendall(data)
+
+    with socket.create_server(("localhost", 0)) as server:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        address = server.getsockname()[:2]
+        try:
+            yield address
+        finally:
+            sock = socket.create_connection(address)
+            with CLIENT.wrap_socket(sock, server_hostname="localhost") as tls:
+                tls.sendall(b"end")
+            thread.join()
+
+
+def test_tls_of_threads_is_recorded_as_the_program_has_it() -> None:
+    with echoing_in_secret() as (host, port):
+
+        def talks() -> None:
+            sock = socket.create_connection((host, port))
+            with CLIENT.wrap_socket(sock, server_hostname="localhost") as tls:
+                tls.sendall(b"\x16\x03\x01 in plain words\x01")
+                with tls.makefile("rb") as file:
+                    got = file.read(19)
+                certificate: Any = tls.getpeercert()
+                assert (tls.version(), tls.pending()) == ("TLSv1.3", 0)
+                assert tls.getpeercert(True) and tls.cipher() and tls.session is None
+            raise ValueError((got, certificate["subject"], certificate["version"]))
+
+        def is_not_trusted() -> None:
+            context = ssl.create_default_context()
+            with pytest.raises(ssl.SSLCertVerificationError, match="certificate") as caught:
+                context.wrap_socket(
+                    socket.create_connection((host, port)), server_hostname="localhost"
+                )
+            raise ValueError(caught.value.verify_code, caught.value.reason)
+
+        def does_not_wait() -> None:
+            tls = CLIENT.wrap_socket(socket.socket(), server_hostname="localhost")
+            tls.connect((host, port))
+            tls.setblocking(False)
+            tls.sendall(b"x")
+            got = b""
+            while not got:
+                try:
+                    got = tls.recv(10)
+                except ssl.SSLWantReadError:
+                    select.select([tls], [], [])
+            tls.close()
+            raise ValueError(got)
+
+        told = ["in plain words", "CERTIFICATE_VERIFY_FAILED", "b'x'"]
+        traces = []
+        for work in (talks, is_not_trusted, does_not_wait):
+            found = real(work, isolation="never")
+            assert found.verdict == "failed" and told[len(traces)] in str(found.ways), str(found)
+            traces.append((work, found.trace))
+    for work, trace in traces:  # nobody is there any more
+        assert tracelock.replay(trace, workers=[work], instrument=[]).reproduced
+
+
+def test_of_a_trace_no_more_than_an_error_of_tls_is_made() -> None:
+    made = secured_outside._error("SSLCertVerificationError", (1, "why"), (None, None, 18, "who"))
+    assert type(made) is ssl.SSLCertVerificationError and made.args == (1, "why")
+    assert made.verify_code == 18 and made.verify_message == "who"
+    for other in ("get_server_certificate", "SSLContext", "os", "nothing"):
+        assert type(secured_outside._error(other, (1, "why"), (None,) * 4)) is ssl.SSLError
 
 
 def test_a_time_out_comes_as_it_would() -> None:

@@ -15,7 +15,6 @@ import trio
 
 import tracelock
 from tests.helpers.patch_uses import Happened, Seen, explore_uses, worker_name
-from tracelock.engine.limits import RunLimits
 from tracelock.instrument.clock import START
 from tracelock.instrument.patches import NOT_CONTROLLED, SEEN, Patch, table
 
@@ -447,48 +446,6 @@ def test_the_run_of_trio() -> None:
     assert sent_by == "trio_to_thread_run_sync/executor"
     for _, events in seen.calls["trio.EntryQueue.run_sync_soon"]:
         assert [event[:2] for event in events] == [("notify", "loop")], "a scheduling point"
-
-
-# --- not controlled ---------------------------------------------------------------------------
-def silent_server() -> socket.socket:
-    server = socket.create_server(("127.0.0.1", 0))
-    server.setblocking(False)
-    return server
-
-
-async def ran() -> None:
-    process = await asyncio.create_subprocess_exec("sleep", "1.6")
-    await process.wait()
-
-
-async def t_ran() -> None:
-    await trio.run_process(["sleep", "1.6"])
-
-
-OUTSIDE: dict[str, tuple[str, Use]] = {
-    "asyncio.create_subprocess_exec": ("asyncio", ran),
-    "trio.run_process": ("trio", t_ran),
-}
-
-
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # left processes
-@pytest.mark.parametrize("name", OUTSIDE)
-def test_real_input_and_output_is_named(name: str) -> None:
-    """A task that waits for it is named, with where it is, and the verdict is unfinished."""
-    backend, use = OUTSIDE[name]
-    found = tracelock.explore(
-        workers=[use], backend=backend, instrument=[], schedules=3, seconds=None,
-        limits=RunLimits(steps=1_000, stall=0.3),
-    )  # fmt: skip
-    assert found.verdict == "unfinished"
-    message = "\n".join([*found.notes, *(way.message for way in found.ways)])
-    assert "only real input and output is left" in message or "is stuck outside" in message
-    assert use.__name__ in message
-
-
-def test_there_is_a_use_for_each_row_that_is_not_controlled() -> None:
-    rows = [row.name for row in table("asyncio", "anyio", "trio") if row.how == NOT_CONTROLLED]
-    assert rows == list(OUTSIDE)
 
 
 # --- loops that the program starts itself ----------------------------------------------------

@@ -37,7 +37,7 @@ from tracelock.ops import SLEEP, Op
 
 ROWS = table()
 #: Rows that replace something in order to say that it is not under control.
-REFUSED = {*loops.REFUSED, *network.REFUSED}
+REFUSED = {*loops.REFUSED, *calls_outside.REFUSED}
 REPLACED = [row for row in ROWS if row.by is not None]
 
 
@@ -45,9 +45,9 @@ def test_each_row_has_a_use() -> None:
     uses = {
         *used.THREADS, *used.FILES, *used.DATABASES, *used.PROCESSES, *used.ALONE, *used.DYING,
         *loops.ASYNCIO, *loops.ASYNCIO_LOOP, *loops.ANYIO, *loops.TRIO_APART, *loops.OWN_LOOPS,
-        *loops.REFUSED, *loops.TRIO, *loops.TRIO_LOOP, *loops.OUTSIDE, *outside.BLOCKS,
-        *outside.SAME, *network.USES, *network.TRIO_USES, *network.REFUSED,
-        *calls_outside.USES,
+        *loops.REFUSED, *loops.TRIO, *loops.TRIO_LOOP, *outside.BLOCKS,
+        *outside.SAME, *network.USES, *network.TRIO_USES,
+        *calls_outside.USES, *calls_outside.REFUSED,
     }  # fmt: skip
     assert {row.name for row in ROWS} == uses
     assert len(uses) == len(ROWS) > 200

@@ -69,6 +69,8 @@ GROUPS: Final[dict[str, PatchGroup]] = {
     "outside": PatchGroup(("outside.uncontrolled",)),
     "calls_outside": PatchGroup(("outside.subprocesses", "outside.environment")),
     "asyncio_outside": PatchGroup(("outside.asyncio_processes",), "asyncio"),
+    "anyio_outside": PatchGroup(("outside.anyio_processes",), "anyio"),
+    "trio_outside": PatchGroup(("outside.trio_processes",), "trio"),
 }  # fmt: skip
 #: Those that are applied whatever backend runs the code.
 COMMON: Final = (
@@ -77,6 +79,7 @@ COMMON: Final = (
 #: Those of loops: any program may start one of its own.
 LOOPING: Final = (
     "own_loops", "own_trio", "asyncio", "anyio", "trio", "trio_network", "asyncio_outside",
+    "anyio_outside", "trio_outside",
 )  # fmt: skip
 #: What loops do stays under control also where their modules are instrumented.
 LOOPS: Final = frozenset({"asyncio", "anyio", "trio"})

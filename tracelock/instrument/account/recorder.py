@@ -101,7 +101,7 @@ class CallRecorder:
         self._codes: dict[int, KnownCode] = {}
         self._globals: dict[str, frozenset[int]] = {}
         self._kinds = Kinds()
-        self._touched = TouchedObjects(hub.names)
+        self._touched = TouchedObjects(hub.names, account)
         self._rebound: dict[tuple[str, str], int] = {}
         #: Set where a worker is to be ended from outside: an exception that is raised in a thread
         #: while it is in here would be lost.

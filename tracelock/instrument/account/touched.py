@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import weakref
+from _io import _IOBase as IOBase
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from tracelock.instrument.account.account import Account
+from tracelock.instrument.account.real_files import REAL_FILES, is_real_file
 from tracelock.instrument.contexts import identity
 
 #: Every worker, as a bit mask.
@@ -24,12 +27,14 @@ class Touched:
 
 
 class TouchedObjects:
-    """Those of one schedule, by identity (``known``); ``names`` has those whose use is seen."""
+    """Those of one schedule, by identity (``known``); ``names`` has those whose use is seen.
+    ``account``: is told of files that are not under control."""
 
-    def __init__(self, names: Any) -> None:
+    def __init__(self, names: Any, account: Account) -> None:
         self.known: dict[int, Touched] = {}
         self._dead: list[Touched] = []  # they may die in the middle, or with the state
         self._names = names
+        self._account = account
 
     def clear(self) -> None:
         """Another schedule begins."""
@@ -45,6 +50,8 @@ class TouchedObjects:
         except TypeError:
             keep = obj
         self.known[address] = Touched(keep, of, why)
+        if isinstance(obj, IOBase) and is_real_file(obj):
+            self._account.outside.add(REAL_FILES)
 
     def _died(self, address: int) -> None:
         touched = self.known.pop(address, None)

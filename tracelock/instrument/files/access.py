@@ -19,6 +19,7 @@ import contextlib
 import os
 import re
 import stat
+import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -38,6 +39,12 @@ _PYTEST: Final = re.compile(r"^pytest-of-[^/]+/(?:pytest-\d+|garbage-[^/]+)/(?:p
 _TEMPORARY: Final = re.compile(r"^(tmp)([a-z0-9_]{8})$")
 #: What the names of paths begin with.
 FILE: Final = "file:"
+#: What the account calls descriptors that stand for no file.
+PIPES: Final = "os.pipe"
+#: Modules whose use is told by itself, whatever descriptors they have for it.
+_TOLD: Final = frozenset({"subprocess"})
+#: The descriptors of standard output and errors.
+_STANDARD: Final = frozenset({1, 2})
 #: How much of what was read or written a trace shows.
 SHOWN: Final = 80
 
@@ -182,6 +189,18 @@ def touch(
         )
         worker.step(Op(ATOMIC, -1, at, body=body))
     return True
+
+
+def unknown(worker: Worker, descriptor: object, write: bool) -> None:
+    """A worker reads or writes at a descriptor that stands for no file that is known: a pipe, or
+    what was opened before there was control. Others may do so too, in an order that nobody tries,
+    so that nothing is proved. What is written to the standard streams nobody in the run reads."""
+    account = worker.hub.account
+    if account is None or worker.importing or worker.hub.phase is not Phase.RUN:
+        return
+    asks = sys._getframe(3).f_globals.get("__name__")
+    if asks not in _TOLD and not (write and descriptor in _STANDARD):
+        account.account.outside.add(PIPES)
 
 
 def saw(worker: Worker, value: Any) -> None:

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, Final
 
 from tracelock.instrument.callers import caller
-from tracelock.instrument.files.access import PathNames, paths_of, saw, text, touch
+from tracelock.instrument.files.access import PathNames, paths_of, saw, text, touch, unknown
 from tracelock.instrument.files.durable import closed, cut, opened, written
 from tracelock.instrument.files.locks import closing
 from tracelock.instrument.outside.files import outside_file
@@ -36,14 +36,21 @@ class ControlledFile(io.FileIO):
 
     def _reads(self) -> Worker | None:
         worker = here()
-        if worker is not None and self._label and touch(worker, caller(worker, 3), [self._label]):
-            return worker
-        return None
+        if worker is None:
+            return None
+        if not self._label:
+            unknown(worker, self.fileno(), False)
+            return None
+        return worker if touch(worker, caller(worker, 3), [self._label]) else None
 
     def _writes(self, shown: Any) -> None:
         worker = here()
-        if worker is not None and self._label:
+        if worker is None:
+            return
+        if self._label:
             touch(worker, caller(worker, 3), (), [self._label], shown)
+        else:
+            unknown(worker, self.fileno(), True)
 
     def _shown(self, worker: Worker | None, data: Any) -> Any:
         if worker is not None and data is not None:

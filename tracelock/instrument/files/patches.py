@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any, Final
 
 from tracelock.instrument.callers import caller
-from tracelock.instrument.files.access import PathNames, paths_of, saw, text, touch
+from tracelock.instrument.files.access import PathNames, paths_of, saw, text, touch, unknown
 from tracelock.instrument.files.durable import closed, copied, made, opened
 from tracelock.instrument.files.locks import closing
 from tracelock.instrument.patching import declared, patch
@@ -129,6 +129,12 @@ DESCRIBED: Final[dict[str, Describe]] = {
 _TELLS: Final = frozenset({"stat", "lstat", "fstat"})
 _READS: Final = frozenset({"read", "pread"})
 _WRITES: Final = frozenset({"write", "pwrite"})
+#: What goes by a descriptor that need not be a file, and whether it only writes.
+_BY_DESCRIPTOR: Final = {
+    "read": False, "readv": False, "write": True, "writev": True, "sendfile": False,
+    "pread": False, "preadv": False, "pwrite": True, "pwritev": True, "ftruncate": True,
+    "copy_file_range": False,
+}  # fmt: skip
 
 
 #: What the trace shows of those that write nothing themselves.
@@ -149,6 +155,8 @@ def _control(name: str, describe: Describe) -> None:
         except (TypeError, ValueError):
             touched = None  # the original raises what there is to raise
         if touched is None:
+            if name in _BY_DESCRIPTOR:
+                unknown(worker, args[0] if args else None, _BY_DESCRIPTOR[name])
             return real(*args, **kwargs)
         may_crash = worker.hub.program.crashes.on
         at = caller(worker)

@@ -22,7 +22,7 @@ import asyncio
 from typing import Any, Final
 
 from tracelock.instrument.loops.recording import Recorder
-from tracelock.instrument.patching import CONTROLLED, NOT_CONTROLLED, SEEN, listed
+from tracelock.instrument.patching import CONTROLLED, SEEN, listed
 from tracelock.ops import CLEAR, GET, PUT
 
 _rows: Final = Recorder("asyncio", __name__)
@@ -46,7 +46,4 @@ listed(
 )  # fmt: skip
 listed(
     __name__, SEEN, "asyncio.Task.cancel", f"{_LOOP}.time", f"{_LOOP}.call_exception_handler"
-)  # fmt: skip
-listed(
-    __name__, NOT_CONTROLLED, "asyncio.create_subprocess_exec",
 )  # fmt: skip

@@ -14,7 +14,7 @@ from tracelock.instrument.callers import caller
 from tracelock.instrument.hub import Phase
 from tracelock.instrument.loops.recording import Recorder
 from tracelock.instrument.loops.trio_tasks import TrioTasks
-from tracelock.instrument.patching import CONTROLLED, NOT_CONTROLLED, SEEN, listed, patch
+from tracelock.instrument.patching import CONTROLLED, SEEN, listed, patch
 from tracelock.instrument.worker import Worker
 from tracelock.ops import ACQUIRE, GET, NOTIFY, PUT, WAIT, Op
 
@@ -60,7 +60,7 @@ listed(
     "trio.SocketStream.receive_some",
 )  # fmt: skip
 listed(__name__, SEEN, "trio.current_time")
-listed(__name__, NOT_CONTROLLED, "trio.run_process")
+listed(__name__, SEEN, "trio.run_process")
 
 #: What coroutine methods of trio wait for.
 WAITING: Final = (

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, NoReturn, Protocol
 
+from tracelock.instrument.network.records import RECORDS, Records, begins
 from tracelock.objects.streams import CAPACITY
 
 #: The family of Unix sockets, which not every platform has.
@@ -47,11 +48,12 @@ class Direction:
     ``cuts``: so many partitions and delays have begun in it, less those that are over; while it is
     ``cut`` so many bytes, the last ones, are ``hidden`` from the reader, and ``late`` is what the
     ends are to learn when it is healed.
-    ``gone``: its reader's host has crashed, and runs again."""
+    ``gone``: its reader's host has crashed, and runs again. ``records``: what it carries is TLS, or
+    was (``mixed``), and is counted in records."""
 
     __slots__ = (
-        "buffer", "capacity", "cuts", "deaf", "ended", "ends", "gone", "hidden", "late", "name",
-        "number", "over", "reader", "splits", "told",
+        "buffer", "capacity", "cuts", "deaf", "ended", "ends", "gone", "hidden", "late", "mixed",
+        "name", "number", "over", "reader", "records", "splits", "told",
     )  # fmt: skip
 
     def __init__(self, name: str, capacity: int = CAPACITY) -> None:
@@ -65,6 +67,26 @@ class Direction:
         self.late: list[Callable[[], object]] = []
         self.splits = 0
         self.reader = ""
+        self.records: Records | None = None
+        self.mixed = False
+
+    @property
+    def held(self) -> int:
+        """How much is in it, in bytes, or in records of TLS."""
+        return len(self.buffer) if self.records is None else len(self.records.starts)
+
+    @property
+    def unseen(self) -> int:
+        """How much of that is hidden from the reader."""
+        if self.records is None:
+            return self.hidden
+        return self.held - self.records.within(self.arrived)
+
+    def size_of(self, data: Any) -> int:
+        """How much ``data`` would be in it, in the same measure."""
+        if self.records is not None:
+            return self.records.count(data)
+        return Records(0).count(data) if begins(data) else len(data)
 
     @property
     def cut(self) -> bool:
@@ -72,7 +94,7 @@ class Direction:
 
     @property
     def room(self) -> int:
-        return self.capacity - len(self.buffer)
+        return self.capacity - (len(self.buffer) if self.records is None else self.held)
 
     @property
     def arrived(self) -> int:
@@ -81,8 +103,18 @@ class Direction:
 
     def add(self, data: Any) -> int:
         """Take in what fits of ``data``; how much that was."""
-        taken = min(len(data), self.room)
+        if self.records is None and begins(data):
+            self.records, self.mixed = Records(len(self.buffer)), True
+            self.capacity = min(self.capacity, RECORDS)
+        if self.records is None:
+            taken = min(len(data), self.room)
+        else:
+            taken = self.records.fitting(data, self.room)
+            self.records.add(data[:taken], len(self.buffer))
         self.buffer += data[:taken]
+        if self.records is not None and self.records.broken:
+            self.records = None
+            self.capacity = CAPACITY if self.capacity == RECORDS else self.capacity
         self.ends.append(len(self.buffer))
         if self.cut:
             self.hidden += taken
@@ -102,6 +134,8 @@ class Direction:
         """The first ``size`` bytes."""
         data = bytes(self.buffer[:size])
         del self.buffer[:size]
+        if self.records is not None:
+            self.records.remove(size, len(self.buffer))
         self.ends = deque([end - size for end in self.ends if end > size])
         return data
 
@@ -109,6 +143,8 @@ class Direction:
         """These were not read after all: they come first again."""
         if data:
             self.buffer[:0] = data
+            if self.records is not None:
+                self.records.put_back(data)
             self.ends = deque([len(data), *(end + len(data) for end in self.ends)])
 
 

@@ -57,14 +57,14 @@ def connect(worker: Worker, end: End, address: Any, wait: float | None) -> None:
     """Connect ``end`` with who is at ``address`` outside of the run, or was when it was recorded.
     Raises what a real socket raises."""
     where = f"{address[0]}:{address[1]}" if end.tcp else str(address)
-    bound, patience = end.address, _patience(worker, wait)
+    bound, longest = end.address, patience(worker, wait)
     made: list[Any] = []
 
     def live() -> tuple[Any, Any]:
         plain = _REAL(end.family, socket.SOCK_STREAM)
         real = _REAL(end.family, socket.SOCK_STREAM, 0, moved(plain.detach()))
         try:
-            real.settimeout(patience)
+            real.settimeout(longest)
             if bound is not None:
                 real.bind(bound)
             real.connect(address)
@@ -76,9 +76,9 @@ def connect(worker: Worker, end: End, address: Any, wait: float | None) -> None:
             raise
         except TimeoutError:
             real.close()
-            if wait and wait <= patience:
+            if wait and wait <= longest:
                 raise
-            raise LimitReached(f"nobody has answered at {where} in {patience:g} seconds") from None
+            raise LimitReached(f"nobody has answered at {where} in {longest:g} seconds") from None
         except BaseException:
             real.close()
             raise
@@ -95,7 +95,7 @@ def connect(worker: Worker, end: End, address: Any, wait: float | None) -> None:
     tell(worker, end)
 
 
-def _patience(worker: Worker, wait: float | None) -> float:
+def patience(worker: Worker, wait: float | None) -> float:
     """For how long something real is waited for, in seconds: less than what is a worker that is
     stuck."""
     longest = float(worker.hub.stall)
@@ -103,10 +103,14 @@ def _patience(worker: Worker, wait: float | None) -> float:
 
 
 class Link:
-    """What brings an end in memory together with a real socket, None in a replay."""
+    """What brings an end in memory together with a real socket, None in a replay. ``secured``: that
+    one does TLS, of which what the program says knows nothing; ``nothing``: the errors by which it
+    says that nothing has come."""
 
     def __init__(self, end: End, far: End, where: str, real: Any) -> None:
         self.end, self.far, self.where, self.real = end, far, where, real
+        self.secured = False
+        self.nothing: tuple[type[Exception], ...] = (BlockingIOError, TimeoutError)
 
     # --- there ---------------------------------------------------------------------------------
     def changed(self, worker: Worker, far: End) -> None:
@@ -122,14 +126,14 @@ class Link:
                 self._end(far.peer.closed)
 
     def _send(self, worker: Worker, data: bytes) -> None:
-        if data[:2] == _TLS[0] and data[5:6] == bytes([_TLS[1]]):
+        if not self.secured and data[:2] == _TLS[0] and data[5:6] == bytes([_TLS[1]]):
             refuse(
                 worker, f"TLS to {self.where}: its keys are drawn in C, so that no replay could "
                 "say the same; talk to it without (by a proxy), or to something in the run",
             )  # fmt: skip
 
         def live() -> None:
-            self.real.settimeout(_patience(worker, None))
+            self.real.settimeout(patience(worker, None))
             self.real.sendall(data)
 
         ask(
@@ -180,10 +184,10 @@ class Link:
         """Receive for real, at once where ``wait`` is 0. Whether anything came, or the end did."""
 
         def live() -> bytes | None:
-            self.real.settimeout(0.0 if wait == 0 else _patience(worker, wait))
+            self.real.settimeout(0.0 if wait == 0 else patience(worker, wait))
             try:
                 return bytes(self.real.recv(CHUNK))
-            except (BlockingIOError, TimeoutError):
+            except self.nothing:
                 return None
 
         data = ask(worker, "connection", f"receive from {self.where}", live)

@@ -16,9 +16,10 @@ from typing import Any, Final, NoReturn
 from tracelock.instrument.callers import caller
 from tracelock.instrument.network.connections import receives, used
 from tracelock.instrument.network.crashes import go_down_by_fault, who_may_crash
-from tracelock.instrument.network.ends import LONGEST, READABLE, WRITABLE, End, fail
+from tracelock.instrument.network.ends import LONGEST, READABLE, WRITABLE, Direction, End, fail
 from tracelock.instrument.network.faults import Condition, fault
 from tracelock.instrument.network.partitions import may_part, part
+from tracelock.instrument.network.records import RECORDS
 from tracelock.instrument.network.slowness import (
     DELAY,
     HALF,
@@ -60,7 +61,7 @@ def send(worker: Worker, end: End, data: Any, wait: float | None) -> int:
         wait = 0.0
     end.uses += 1
     try:
-        step(worker, PUT, number_of(worker, way), len(data), wait)
+        step(worker, PUT, number_of(worker, way), way.size_of(data), wait)
         if is_late(worker):
             raise timed_out()
         note_user(worker, end)
@@ -76,9 +77,11 @@ def send(worker: Worker, end: End, data: Any, wait: float | None) -> int:
 
 
 def receive(
-    worker: Worker, end: End, size: int, wait: float | None, peek: bool = False
+    worker: Worker, end: End, size: int, wait: float | None, peek: bool = False,
+    feed: Callable[[bytes], int] | None = None,
 ) -> bytes:  # fmt: skip
-    """Receive up to ``size`` bytes; none at the end. Raises what a real receive raises."""
+    """Receive up to ``size`` bytes; none at the end. Raises what a real receive raises. ``feed``:
+    is given what was received, and says how many bytes of that, the last ones, are left."""
     way = end.incoming
     if way is None or not size:
         return end.take(size)
@@ -89,22 +92,36 @@ def receive(
     at = caller(worker)
     end.uses += 1
     try:
-        step(worker, GET, number, size, wait, at)
+        step(worker, GET, number, size if way.records is None else RECORDS, wait, at)
         if is_late(worker):
             raise timed_out()
         note_user(worker, end)
         first = way.ends[0] if way.ends else 0
+        held = way.held
         data = end.take(size, peek)
-        worker.record(len(data))
+        worker.record(len(data) if way.records is None else held - way.held)
         if peek:
-            worker.hub.controller.models[number].held = len(way.buffer)  # type: ignore[union-attr]
+            worker.hub.controller.models[number].held = way.held  # type: ignore[union-attr]
         agree(worker, way)
-        if len(data) > 1 and not peek:
+        if feed is not None:
+            _feed(worker, way, data, feed)
+        elif len(data) > 1 and not peek and way.records is None:
             data = _shortened(worker, end, data, first, at)
     finally:
         used(worker, end)
     tell(worker, end, end.peer)
     return data
+
+
+def _feed(worker: Worker, way: Direction, data: bytes, feed: Callable[[bytes], int]) -> None:
+    """Who receives takes a part of it. Meanwhile nobody else reads, as of ``_shortened``."""
+    model: Any = worker.hub.controller.models[way.number]
+    model.busy = True
+    try:
+        left = feed(data)
+        way.put_back(data[len(data) - left :])
+    finally:
+        model.held, model.busy = way.held, False
 
 
 def _shortened(worker: Worker, end: End, data: bytes, first: int, at: str) -> bytes:
@@ -114,7 +131,7 @@ def _shortened(worker: Worker, end: End, data: bytes, first: int, at: str) -> by
     model.busy = True  # type: ignore[union-attr]
     size = shortened(worker, way, len(data), first, at)  # type: ignore[arg-type]
     way.put_back(data[size:])  # type: ignore[union-attr]
-    model.held, model.busy = len(way.buffer), False  # type: ignore[union-attr]
+    model.held, model.busy = way.held, False  # type: ignore[union-attr]
     return data[:size]
 
 

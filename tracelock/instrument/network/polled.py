@@ -18,7 +18,7 @@ from tracelock.instrument.callers import caller
 from tracelock.instrument.hub import Phase
 from tracelock.instrument.network import operations
 from tracelock.instrument.network.ends import End
-from tracelock.instrument.network.table import Network
+from tracelock.instrument.network.table import Network, used_outside
 from tracelock.instrument.outside.pausing import LATENCY, pauses
 from tracelock.instrument.worker import here
 from tracelock.ops import NOTIFY, Op
@@ -85,6 +85,7 @@ class Polling:
         descriptor, end = self._end(fileobj)
         if end is None:
             self._forget(descriptor)
+            self._outside(data)
             return self.real.register(fileobj, events, data)
         known = self._ends.get(descriptor)
         if known is end:
@@ -96,6 +97,14 @@ class Polling:
         end.watchers.append(self)
         self._look(descriptor, end, events)
         return key
+
+    def _outside(self, data: Any) -> None:
+        """A real descriptor is waited for: when it is ready no schedule decides."""
+        worker = here()
+        handle = (data[0] or data[1]) if isinstance(data, tuple) else data
+        asks = getattr(getattr(handle, "_callback", None), "__name__", "")
+        if worker is not None and self.tasks.hub.phase is Phase.RUN:
+            used_outside(worker, "add_reader, add_writer", asks)
 
     def modify(self, fileobj: Any, events: int, data: Any = None) -> SelectorKey:
         descriptor = fileobj if isinstance(fileobj, int) else int(fileobj.fileno())

@@ -62,9 +62,11 @@ def number_of(worker: Worker, way: Direction) -> int:
 def agree(worker: Worker, way: Direction) -> None:
     """The model of a direction says what there is, or it is wrong."""
     model: Any = worker.hub.controller.models[way.number]
-    if not model.ended and model.held != len(way.buffer):
-        raise ModelMismatch(f"{way.name}: {model.held} bytes, and there are {len(way.buffer)}")
-    model.held, model.hidden = len(way.buffer), way.hidden
+    if not model.ended and not way.mixed and model.held != way.held:
+        raise ModelMismatch(f"{way.name}: {model.held} bytes, and there are {way.held}")
+    model.held, model.hidden = way.held, way.unseen
+    if way.mixed:
+        model.capacity = way.capacity
 
 
 def tell(worker: Worker, *ends: End | None) -> None:

@@ -7,6 +7,7 @@ same run at once, another thread by what it sends to the run, which is a step.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -14,12 +15,15 @@ import outcome
 import trio
 from trio import _socket
 
+from tracelock.instrument.hub import Phase
 from tracelock.instrument.network.ends import READABLE, WRITABLE, End
-from tracelock.instrument.network.table import Network
+from tracelock.instrument.network.table import Network, used_outside
 from tracelock.instrument.outside.pausing import pauses
 from tracelock.instrument.patching import SEEN, patch
 from tracelock.instrument.worker import Worker, here
 
+#: What a run of trio has to be woken by, which waits for a real socket.
+_WAKES: Final = "trio._core._wakeup_socketpair"
 _TYPE: Final[Any] = _socket._SocketType
 
 
@@ -101,6 +105,9 @@ def _waits(name: str, bit: int) -> None:
     def wait(worker: Worker, real: Any, fd: Any) -> Awaitable[None]:
         end, tasks = _end(worker, fd), _tasks_of(worker)
         if end is None or tasks is None:
+            asks = sys._getframe(2).f_globals.get("__name__", "")
+            if asks != _WAKES and worker.hub.phase is Phase.RUN:
+                used_outside(worker, f"trio.lowlevel.{name}", asks)
             found: Awaitable[None] = real(fd)
             return found
         return _wait(tasks, end, bit)

@@ -11,7 +11,6 @@ import contextlib
 import os
 import select
 import signal
-import subprocess
 import zlib
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -24,14 +23,14 @@ from tracelock.instrument.outside.subprocesses import (
     PIPE,
     Process,
     check_streams,
+    ended_within,
     plain_arguments,
     program_of,
-    real_poll,
     real_popen,
     real_send_signal,
-    real_wait,
+    refuse_process,
 )
-from tracelock.instrument.patching import SEEN, patch
+from tracelock.instrument.patching import NOT_CONTROLLED, SEEN, patch
 from tracelock.instrument.worker import Worker, here
 
 _LIMIT: Final = 2**16
@@ -138,15 +137,11 @@ class OutsideProcess:
 
     async def wait(self) -> int:
         if self.returncode is None:
-            self.returncode = await _answer(self._process, "wait", self._waited)
+            self.returncode = await _answer(
+                self._process, "wait", partial(ended_within, self._process.real)
+            )
         assert self.returncode is not None
         return self.returncode
-
-    def _waited(self, seconds: float) -> Any:
-        try:
-            return real_wait(self._process.real, seconds)
-        except subprocess.TimeoutExpired:
-            return real_poll(self._process.real)
 
     async def communicate(self, input: Any = None) -> tuple[Any, Any]:
         if self.stdin is not None:
@@ -173,7 +168,7 @@ class OutsideProcess:
         self.send_signal(signal.SIGKILL)
 
 
-def _start(
+def start(
     worker: Worker, args: Any, shell: bool, limit: int, streams: dict[str, Any],
     more: dict[str, Any],
 ) -> OutsideProcess:  # fmt: skip
@@ -192,16 +187,46 @@ def _start(
     return OutsideProcess(process, pid, pipes, limit)
 
 
+@patch("asyncio.BaseEventLoop.subprocess_exec", NOT_CONTROLLED, of=asyncio.BaseEventLoop)
+async def subprocess_exec(
+    worker: Worker, real: Any, self: Any, protocol_factory: Any, program: Any, *args: Any,
+    **more: Any,
+) -> Any:  # fmt: skip
+    return await _by_protocol(worker, real, (self, protocol_factory, program, *args), more)
+
+
+@patch("asyncio.BaseEventLoop.subprocess_shell", NOT_CONTROLLED, of=asyncio.BaseEventLoop)
+async def subprocess_shell(
+    worker: Worker, real: Any, self: Any, protocol_factory: Any, cmd: Any, **more: Any
+) -> Any:  # fmt: skip
+    return await _by_protocol(worker, real, (self, protocol_factory, cmd), more)
+
+
+async def _by_protocol(
+    worker: Worker, real: Any, given: tuple[Any, ...], more: dict[str, Any]
+) -> Any:  # fmt: skip
+    """A process that talks to a protocol of the program's own: its transport is not recorded."""
+    if worker.elsewhere or worker.importing:
+        return await real(*given, **more)
+    told = " ".join(plain_arguments(worker, list(given[2:])))
+    return refuse(
+        worker, f"subprocess: {told:.120}, which is started by a method of the loop, is not "
+        "recorded: use asyncio.create_subprocess_exec or create_subprocess_shell",
+    )  # fmt: skip
+
+
 @patch("asyncio.subprocess.create_subprocess_exec", SEEN)
 async def create_subprocess_exec(
     worker: Worker, real: Any, program: Any, *args: Any, stdin: Any = None, stdout: Any = None,
     stderr: Any = None, limit: int = _LIMIT, **more: Any,
 ) -> Any:  # fmt: skip
     streams = {"stdin": stdin, "stdout": stdout, "stderr": stderr}
-    if not asks(worker) or worker.elsewhere:
+    if worker.elsewhere or worker.importing:
         return await real(program, *args, limit=limit, **streams, **more)
     await asyncio.sleep(0)
-    return _start(worker, [program, *args], False, limit, streams, more)
+    if not asks(worker):
+        refuse_process(worker, [program, *args])
+    return start(worker, [program, *args], False, limit, streams, more)
 
 
 @patch("asyncio.subprocess.create_subprocess_shell", SEEN)
@@ -210,7 +235,9 @@ async def create_subprocess_shell(
     limit: int = _LIMIT, **more: Any,
 ) -> Any:  # fmt: skip
     streams = {"stdin": stdin, "stdout": stdout, "stderr": stderr}
-    if not asks(worker) or worker.elsewhere:
+    if worker.elsewhere or worker.importing:
         return await real(cmd, limit=limit, **streams, **more)
     await asyncio.sleep(0)
-    return _start(worker, cmd, True, limit, streams, more)
+    if not asks(worker):
+        refuse_process(worker, cmd)
+    return start(worker, cmd, True, limit, streams, more)

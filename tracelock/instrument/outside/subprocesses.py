@@ -20,6 +20,7 @@ from typing import Any, Final
 from tracelock.instrument.files.access import FILE, paths_of
 from tracelock.instrument.outside.calls import ask, asks, outside_of, refuse
 from tracelock.instrument.outside.descriptors import moved
+from tracelock.instrument.outside.kinds import WAY_OUT
 from tracelock.instrument.patching import SEEN, patch
 from tracelock.instrument.worker import Worker, here
 
@@ -61,6 +62,12 @@ def program_of(told: Sequence[str]) -> str:
     """What a trace calls a process by that was started with these words."""
     words = told[0].split() if told else []
     return words[0] if words else "?"
+
+
+def refuse_process(worker: Worker, command: Any) -> None:
+    """End the schedule, unfinished, for a process that a loop would have to wait for."""
+    told = " ".join(plain_arguments(worker, command))
+    refuse(worker, f"subprocess: {told:.120}, which is outside of the run: {WAY_OUT}")
 
 
 def check_streams(worker: Worker, program: str, stdin: Any, stdout: Any, stderr: Any) -> None:
@@ -190,6 +197,14 @@ def _stream(process: Process, popen: Any, name: str, bufsize: int) -> Any:
     return made
 
 
+def ended_within(real: Any, seconds: float) -> Any:
+    """How a real process has ended, None where it has not in so many seconds."""
+    try:
+        return real_wait(real, seconds)
+    except subprocess.TimeoutExpired:
+        return real_poll(real)
+
+
 # --- Popen -----------------------------------------------------------------------------------
 @patch("subprocess.Popen.__init__", SEEN)
 def started(
@@ -268,21 +283,16 @@ def wait(worker: Worker, real: Any, self: Any, timeout: float | None = None) -> 
     return self.returncode
 
 
-def _polled(real: Any) -> Any:
-    """Who asks again and again, and sleeps in virtual time meanwhile, waits for real time."""
-    try:
-        return real_wait(real, POLLED_FOR)
-    except subprocess.TimeoutExpired:
-        return real_poll(real)
-
-
 @patch("subprocess.Popen.poll", SEEN)
 def poll(worker: Worker, real: Any, self: Any) -> Any:
     process = of(self)
     if process is None:
         return real(self)
     if self.returncode is None:
-        self.returncode = process.asked(worker, "poll", lambda: _polled(process.real))
+        # who asks again and again, and sleeps in virtual time meanwhile, waits for real time
+        self.returncode = process.asked(
+            worker, "poll", lambda: ended_within(process.real, POLLED_FOR)
+        )
     return self.returncode
 
 
