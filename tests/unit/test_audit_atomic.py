@@ -202,6 +202,6 @@ def checked(seed: int) -> tuple[bool, bool]:
 
 @pytest.mark.parametrize("part", range(4))
 def test_calls_that_are_atomic_one_after_the_other_go_wrong_in_no_interleaving(part: int) -> None:
-    number = amount(20, 150)
+    number = amount(10, 150)
     found = [checked(seed) for seed in range(part * number, (part + 1) * number)]
     assert any(atomic for atomic, _ in found) and any(wrong for _, wrong in found)
