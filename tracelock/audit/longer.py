@@ -111,12 +111,11 @@ def _all_of(
         if monotonic() > options.until(1.0) - _REST:
             return False
         threads = tuple(sequences[place] for place in client)
-        before = going.bench.schedules
         entry = _try(going, ClientOf((), threads), drawing, True)
         if entry is None:
             continue
         found.tried += 1
-        found.executions += going.bench.schedules - before
+        found.executions += 0 if entry.searched is None else entry.searched.schedules
         found.verified += entry.verdict == VERIFIED
         found.reason = found.reason or (entry.reasons or [""])[0]
     return True
