@@ -113,6 +113,24 @@ def test_what_c_does_to_what_it_holds_proves_nothing() -> None:
     assert cell.verdict == "passed" and "written in C" in cell.reason
 
 
+def test_what_only_longer_clients_do_unseen_proves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "seldom_unseen.py").write_text(
+        "import itertools\nimport threading\n\n\nclass Seldom:\n"
+        "    def __init__(self):\n        self.lock = threading.Lock()\n"
+        "        self.times, self.counter = 0, itertools.count()\n\n"
+        "    def step(self):\n        with self.lock:\n            self.times += 1\n"
+        "            times = self.times\n"
+        "        return next(self.counter) * 0 if times > 4 else 1\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    found = tracelock.audit("seldom_unseen:Seldom", calls=3, seconds=200)
+    every = found.every_client
+    assert every is not None and (every.tried, every.verified) == (1, 0)
+    assert "not seen: count" in every.reason
+
+
 def test_contracts_and_what_is_ignored() -> None:
     unsafe = audited("StackWrong", methods=["pop", "push"], contract={"pop": "unsafe"})
     assert [one.verdict for one in unsafe.cells] == ["skipped", "skipped", "verified"]

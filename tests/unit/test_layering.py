@@ -57,6 +57,7 @@ INNER: dict[str, set[str]] = {
     "cli/learning": {"usage"},
     "cli/usage": {"learning"},
     "debugger/dap": set(),
+    "audit/atomic": set(),
     "engine/linearise": set(),
     "explore/shrink": set(),
     "explore/spread": set(),

@@ -322,16 +322,19 @@ class Bench:
 
     def begin(self, client: ClientOf) -> None:
         """What comes next is of this client: what is known of the last one is not told of it."""
-        width = self.width
-        if len(client.threads) > width:
-            raise UsageError(f"a client of {len(client.threads)} workers on a bench of {width}")
-        threads = (*client.threads, *[()] * (width - len(client.threads)))
-        self._client = ClientOf(client.before, threads, client.after)
-        # nobody has to wait for the others where nothing is asked afterwards
-        self.host.program.workers = self._all[: None if client.after else width]
+        idle = [()] * (self.width - len(client.threads))
+        if len(client.threads) > self.width:
+            raise UsageError(f"a client of {len(client.threads)} workers, not of {self.width}")
+        self.take(ClientOf(client.before, (*client.threads, *idle), client.after))
         self.host.notes.clear()
         self.host.backend.account.restart()
         self.host.backend.cut_daemons = False
+
+    def take(self, client: ClientOf) -> None:
+        """The same, told together with what came before; each worker has a line of it."""
+        self._client = client
+        # nobody has to wait for the others where nothing is asked afterwards
+        self.host.program.workers = self._all[: None if client.after else self.width]
 
     def in_order(self, order: Sequence[int], open: bool = False) -> ClientRun:
         """The calls with these numbers one after the other, and those after them, if all have
@@ -340,19 +343,21 @@ class Bench:
         try:
             forced = self.may_force and any(any(one.waits) for _, one in self._given)
             if not forced:
-                self._once(self.own_order())
+                self.once(self.own_order())
             if forced or (self.may_force and open and self.run.timed):
-                self._once(TimedOrder(lambda: self._clocks), "adversarial")
+                self.once(TimedOrder(lambda: self._clocks), "adversarial")
         finally:
             self._order = None
         return self.run
 
-    def _once(self, order: Scheduler, clock: str | None = None) -> None:
+    def once(self, order: Scheduler, clock: str | None = None) -> Any:
+        """One schedule; its controller."""
         scheduler = Noting(order)
         run_once(self.host, scheduler, clock)
         self.schedules += 1
         self._stopped(scheduler.controller)
         self.look(scheduler.controller, lambda run: True)
+        return scheduler.controller
 
     @contextmanager
     def given(self, times: CallTimes) -> Iterator[None]:

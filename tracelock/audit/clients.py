@@ -6,6 +6,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any, Final
 
 from tracelock.audit.reading import MethodCall
@@ -61,6 +62,12 @@ def orders(threads: Sequence[tuple[int, ...]]) -> Iterator[tuple[int, ...]]:
             rest = [*threads[:place], thread[1:], *threads[place + 1 :]]
             for order in orders(rest):
                 yield (thread[0], *order)
+
+
+def in_turn(threads: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+    """The order of the numbers in which each worker makes one call after the other one has."""
+    rounds = zip_longest(*threads, fillvalue=-1)
+    return tuple(number for one in rounds for number in one if number >= 0)
 
 
 def kept_orders(numbers: Sequence[int], before: set[tuple[int, int]]) -> Iterator[tuple[int, ...]]:

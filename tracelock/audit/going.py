@@ -10,7 +10,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.audit.bench import Bench
-from tracelock.audit.clients import ClientOf, Contracts
+from tracelock.audit.clients import ClientOf, Contracts, in_turn
 from tracelock.audit.judging import Judge, Oracle
 from tracelock.audit.kinds import WorkerKind
 from tracelock.audit.matrix import FAILED, PASSED, SKIPPED, UNFINISHED, VERIFIED, AuditCell, Audited
@@ -228,7 +228,7 @@ class Going:
             judge.expired = self.expired[client]
         judge.late = late
         if late:
-            bench.begin(client)
+            self._begin_recorded(client)
         else:
             judge.learn()
         if judge.unjudged:
@@ -256,7 +256,7 @@ class Going:
         bare = ClientOf(client.before, client.threads)
         judge = self.kind.judge(self.oracle, bare, self.options.contracts, self.module.numbered)
         judge.late = True
-        self.bench.begin(bare)
+        self._begin_recorded(bare)
         left = max(0.5, self.options.until(1.0) - monotonic())
         searched = self.bench.explore(judge, self.options.schedules, min(CLIENT_SECONDS, left))
         others = judge.anomaly or judge.pending or judge.asked
@@ -265,6 +265,12 @@ class Going:
             return None
         judge.client = client
         return JudgedClient(client, judge, searched)
+
+    def _begin_recorded(self, client: ClientOf) -> None:
+        """What comes next is of this client. No search is recorded, so that what its calls do
+        unseen is looked for in one order in which the workers share what they can."""
+        self.bench.begin(client)
+        self.bench.in_order(in_turn(client.numbers))
 
     def _reasons(self, client: ClientOf, searched: Searched) -> list[str]:
         """Why a client that went well is not verified."""

@@ -21,6 +21,7 @@ from math import comb
 from time import monotonic
 from typing import Final
 
+from tracelock.audit.atomic.sequences import all_atomic
 from tracelock.audit.clients import ClientOf
 from tracelock.audit.going import VARIANTS, Going, JudgedClient
 from tracelock.audit.matrix import FAILED, VERIFIED, AuditCell, EveryClient
@@ -33,6 +34,10 @@ _LONGER: Final = 400
 _EACH: Final = 100
 #: More clients than that are not listed, to be tried in an order that is drawn.
 _LISTED: Final = 200_000
+#: With more clients than that it is tried whether something follows for all of them at once.
+_PROVED: Final = 100
+#: Of the time that is left, what that may take.
+_SHARE: Final = 0.8
 #: Seconds that are left for something else.
 _REST: Final = 5.0
 
@@ -86,6 +91,17 @@ def _all_of(
     if count > _LISTED:
         return False
     found = going.audited.every_client = EveryClient(workers, calls, count)
+    plain = all(cell.verdict == VERIFIED for cell in going.audited.every)
+    plain = plain and not options.interpreter
+    if count > _PROVED and plain and all(len(one.steps) == 1 for one in every):
+        until = monotonic() + (options.until(1.0) - monotonic()) * _SHARE
+        atomic = all_atomic(
+            going.bench, going.subject.cls, every, calls * workers, until, lambda: options.enough
+        )
+        if not atomic.reason:
+            found.tried = found.verified = count
+            found.sequences = atomic.sequences
+            return True
     sequences = [
         tuple(step for one in line for step in one.steps) for line in product(every, repeat=calls)
     ]
@@ -95,12 +111,11 @@ def _all_of(
         if monotonic() > options.until(1.0) - _REST:
             return False
         threads = tuple(sequences[place] for place in client)
-        before = going.bench.schedules
         entry = _try(going, ClientOf((), threads), drawing, True)
         if entry is None:
             continue
         found.tried += 1
-        found.executions += going.bench.schedules - before
+        found.executions += 0 if entry.searched is None else entry.searched.schedules
         found.verified += entry.verdict == VERIFIED
         found.reason = found.reason or (entry.reasons or [""])[0]
     return True

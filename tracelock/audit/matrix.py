@@ -65,7 +65,8 @@ class EveryClient:
     """How far the clients of ``calls`` calls on each of ``workers`` workers were tried, which
     begin with an object as it is made: ``clients`` of them, with those of fewer calls in them.
     ``tried``, ``verified``: so many of them, ``executions``: their interleavings, ``reason``: why
-    the first one that went well is not verified."""
+    the first one that went well is not verified. ``sequences``: where none was explored, the calls
+    one after the other of which it follows (``audit.atomic``)."""
 
     workers: int
     calls: int
@@ -73,6 +74,7 @@ class EveryClient:
     tried: int = 0
     verified: int = 0
     executions: int = 0
+    sequences: int = 0
     reason: str = ""
 
     def __str__(self) -> str:
@@ -80,6 +82,11 @@ class EveryClient:
         told = f"{share} {self.clients:,} clients of {self.workers} workers with {self.calls} calls"
         if not self.tried:
             return f"{told}: none was tried"
+        if self.sequences:
+            return (
+                f"{told}: verified; each call is a single step by the locks that it holds, in "
+                f"{self.sequences:,} sequences of calls"
+            )
         if self.verified == self.tried:
             return f"{told}: verified, {self.executions:,} interleavings"
         more = f": {self.reason}" if self.reason else ""

@@ -102,6 +102,7 @@ class ObjectNames:
         #: Objects that only we may have, but for the last that each worker has met.
         self._kept: list[NamedObject] = []
         self._pending: list[Variable] = []
+        self._told: dict[str, Variable] = {}  # by ``share_all``
         self.waiting = 0  # so many of them were there as the schedule began
         self.schedule = 0
         self._counts: dict[str, int] = {}
@@ -143,10 +144,33 @@ class ObjectNames:
         for variable in applied:
             number = variable.number
             if number < 0:
-                number = self.layout.add(ObjectSpec(variable.name, VARIABLE))
+                told = variable.name in self._told  # it may have a number of then
+                known = self.layout.number_of(variable.name) if told else None
+                spec = ObjectSpec(variable.name, VARIABLE)
+                number = self.layout.add(spec) if known is None else known
             self.number(variable, number)
         self._pending.clear()
         return applied
+
+    def share_all(self) -> bool:
+        """All that this schedule has used counts as shared from the next one on, until
+        ``share_no_more``; whether anything was not. Between two schedules."""
+        found = [
+            one for one in self.variables.values()
+            if one.stamp == self.schedule and one.number == -1
+        ]  # fmt: skip
+        for variable in found:
+            variable.number = -2
+            self._told[variable.name] = variable
+        self._pending += found
+        return bool(found)
+
+    def share_no_more(self) -> None:
+        """What was only told to be shared is so no more. Between two schedules."""
+        for variable in self._told.values():
+            variable.shared, variable.number = False, -1
+            if variable in self._pending:
+                self._pending.remove(variable)
 
     def revert(self, applied: list[Variable]) -> None:
         """Undo ``apply_pending``: a schedule that was run before is to be repeated as it was."""

@@ -69,7 +69,8 @@ class PooledThread:
     def _start_job(self, worker: Worker, job: Callable[[], object]) -> None:
         if self.once and self.thread.name != "tracelock":
             self._start()
-        self.thread.name = worker.label
+        # not by its setter: where that is looked into it would be a step of whoever comes here
+        self.thread._name = worker.label  # type: ignore[attr-defined]
         self.job = job
         self.wake.release()
 
