@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["ANSWERED", "BYTES_READ", "DIRECTIONS", "FAULT", "OPPOSITE", "READ_SIZES", "SENT"]
+__all__ = [
+    "ANSWERED", "BUDGET", "BYTES_READ", "DIRECTIONS", "FAULT", "OPPOSITE", "READ_SIZES", "SENT",
+]  # fmt: skip
 
 #: What the names of the two directions of a connection end in: from who has connected, and back.
 SENT: Final = ".sent"
@@ -16,3 +18,5 @@ BYTES_READ: Final = "bytes of a read"
 READ_SIZES: Final = ("all that has come", "the first write", "one byte", "all but one byte")
 #: What the event of a fault is a choice of.
 FAULT: Final = "fault of the network"
+#: What each step is at that asks whether one comes in: there is one budget for all.
+BUDGET: Final = "faults of the network"
