@@ -72,7 +72,7 @@ class Direction:
 
     @property
     def room(self) -> int:
-        return self.capacity - len(self.buffer)
+        return max(0, self.capacity - len(self.buffer))  # its window may have shrunk
 
     @property
     def arrived(self) -> int:
