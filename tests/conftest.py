@@ -808,6 +808,7 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_unmarked": 0,
         "test_what_hypothesis_can_do": 0,
     },
+    "system/test_pytest_network.py": {"test_a_token_replays_in_a_fresh_process": 0},
     "system/test_pytest_plugin.py": {
         "test_a_kept_trace_is_replayed": 0,
         "test_a_race_in_what_is_set_up_at_first_use_is_found": 0,
