@@ -41,6 +41,10 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_timers_that_wait_for_threads_are_named": 0,
         "test_what_says_it_is_a_module_and_is_none": 2,
     },
+    "conformance/test_network_faults.py": {
+        "test_a_connect_fails_as_the_fault_says": 4,
+        "test_datagrams_arrive_as_the_fault_says": 4,
+    },
     "conformance/test_network_orders.py": {
         "test_a_reset_or_an_early_end_of_what_is_late_is_one_at_once": 0,
         "test_more_programs_at_random": 0,
