@@ -41,7 +41,13 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_timers_that_wait_for_threads_are_named": 0,
         "test_what_says_it_is_a_module_and_is_none": 2,
     },
+    "conformance/test_network_faults.py": {
+        "test_a_connect_fails_as_the_fault_says": 4,
+        "test_datagrams_arrive_as_the_fault_says": 4,
+    },
     "conformance/test_network_orders.py": {
+        "test_a_reset_or_an_early_end_of_what_is_late_is_one_at_once": 0,
+        "test_more_programs_at_random": 0,
         "test_whether_a_fault_can_come_in_is_a_part_of_the_step_of_its_choice": 0,
         "test_every_order_of_every_choice_has_no_more_endings": 0,
         "test_partitions_that_come_in_have_the_endings_that_they_have_by_hand": 0,
@@ -808,6 +814,7 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_unmarked": 0,
         "test_what_hypothesis_can_do": 0,
     },
+    "system/test_pytest_network.py": {"test_a_token_replays_in_a_fresh_process": 0},
     "system/test_pytest_plugin.py": {
         "test_a_kept_trace_is_replayed": 0,
         "test_a_race_in_what_is_set_up_at_first_use_is_found": 0,

@@ -1,4 +1,4 @@
-"""Schedules and CPU seconds to the bug, over seeds: the documented examples, and five situations
+"""Schedules and CPU seconds to the bug, over seeds: the documented examples, and six situations
 beside a peer.
 
     python tests/bench/bench_situations.py examples [--seeds 20] [--fixed]
@@ -12,7 +12,11 @@ trio by this one. Both by their default strategies, up to the first failing sche
 it small. Detangle is given the network of its own examples (``fragment=0.3``, latencies), without
 which it splits nothing. CPU seconds are those of the process that explores, without its start. The
 first exploration of each row is made once more before, so that nothing is imported in what is
-measured.
+measured. The row ``nothing`` fails in its first step: what an exploration costs besides its
+schedules.
+
+The partition of ``parted`` is begun by a task of the program, since the peer has no other; on
+threads and trio, and in the row ``asyncio, as a fault``, it is a fault that the search has come in.
 """
 
 from __future__ import annotations
@@ -31,7 +35,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
-SITUATIONS = ("orders", "pool", "lines", "store", "register")
+SITUATIONS = ("nothing", "orders", "pool", "lines", "store", "parted", "register")
 MOST = 2_000
 #: Schedules until the first failure, None for none.
 Search = Callable[[int], "int | None"]
@@ -106,7 +110,16 @@ def on_asyncio(name: str) -> dict[str, Any]:
         await programs.register(recorded)
         history.check(models.RegisterSpec(0)).require()
 
-    main = {"pool": pool, "register": register}.get(name) or getattr(programs, name)
+    class World:
+        on = staticmethod(lambda host, work: tracelock.host(host)(work)())
+        part = staticmethod(tracelock.partition)
+        heal = staticmethod(tracelock.heal)
+
+    async def parted() -> None:
+        await programs.parted(World())
+
+    of_tools = {"pool": pool, "register": register, "parted": parted}
+    main = of_tools.get(name) or getattr(programs, name)
     return {"workers": [main], **({"cancellations": 1} if name == "pool" else {})}
 
 
@@ -115,11 +128,22 @@ def elsewhere(name: str, runtime: str) -> dict[str, Any]:
     from docs.examples.listing import load
     from tests.bench.situations_here import PROGRAMS
 
-    examples = {"pool": "leaking_pool", "lines": "line_protocol", "store": "stale_read"}
+    examples = {
+        "pool": "leaking_pool", "lines": "line_protocol", "store": "stale_read",
+        "parted": "partitioned_store",
+    }  # fmt: skip
     if name in examples:
         program: dict[str, Any] = load(f"{examples[name]}/on_{runtime}").BUGGY
         return program
     return PROGRAMS[runtime, name]
+
+
+def fault() -> dict[str, Any]:
+    """The documented example, into which the search has a partition come in."""
+    from docs.examples.listing import load
+
+    program: dict[str, Any] = load("partitioned_store/on_asyncio").BUGGY
+    return program
 
 
 # --- the peer ----------------------------------------------------------------------------------
@@ -141,7 +165,16 @@ def peer(name: str) -> Search:
         await programs.register(recorded)
         history.assert_linearizable(Register(0))
 
-    main = {"pool": pool, "register": register}.get(name) or getattr(programs, name)
+    class World:
+        on = staticmethod(lambda host, work: detangle.spawn(work(), host=host))
+        part = staticmethod(lambda a, b: detangle.network().partition([a], [b]))
+        heal = staticmethod(lambda a, b: detangle.network().heal())
+
+    async def parted() -> None:
+        await programs.parted(World())
+
+    of_tools = {"pool": pool, "register": register, "parted": parted}
+    main = of_tools.get(name) or getattr(programs, name)
     net = {"net": {"fragment": 0.3, "latency": (0.001, 0.02)}} if name in ("lines", "store") else {}
 
     def search(seed: int) -> int | None:
@@ -189,6 +222,8 @@ def beside(seeds: int, interpreter: str) -> None:
         shown(f"{name}, asyncio", "tracelock", measure(here(on_asyncio(name)), seeds))
         if name in theirs:
             shown(f"{name}, asyncio", "detangle", theirs[name])
+        if name == "parted":
+            shown(f"{name}, asyncio, as a fault", "tracelock", measure(here(fault()), seeds))
         for runtime in ("threads", "trio"):
             program = elsewhere(name, runtime)
             shown(f"{name}, {runtime}", "tracelock", measure(here(program), seeds))

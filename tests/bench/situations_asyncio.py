@@ -1,9 +1,10 @@
-"""Five situations as programs of asyncio that know of no tool: `bench_situations.py` explores each
+"""Six situations as programs of asyncio that know of no tool: `bench_situations.py` explores each
 with this tool, and with a peer in that one's own interpreter. Each raises where its bug shows.
 
 Orders whose events overtake each other; a pool that loses what a time-out interrupts; a line
-protocol that takes reads for lines; a store with a follower that is asked too early; a register of
-two copies that are written one after the other.
+protocol that takes reads for lines; a store with a follower that is asked too early; a store whose
+replicas are parted; a register of two copies that are written one after the other. And one that
+fails in its first step: what an exploration costs by itself.
 """
 
 from __future__ import annotations
@@ -11,12 +12,30 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Protocol
 
 #: Awaits something that may be cancelled in the middle, as the tool at work does that.
 Interrupted = Callable[[Awaitable[Any]], Awaitable[Any]]
 #: Awaits a call of a client and records it: (who, name, argument, what to await).
 Recorded = Callable[[str, str, Any, Awaitable[Any]], Awaitable[Any]]
+
+
+class World(Protocol):
+    """Hosts, as the tool at work has them."""
+
+    def on(self, host: str, work: Callable[[], Awaitable[Any]]) -> Awaitable[Any]:
+        """Have ``work`` done on this host, from now on."""
+
+    def part(self, a: str, b: str) -> None:
+        """From now on nothing arrives between the two."""
+
+    def heal(self, a: str, b: str) -> None:
+        """All arrives again."""
+
+
+async def nothing() -> None:
+    """Fails at once, in every order."""
+    raise AssertionError("at once")
 
 
 # --- orders ------------------------------------------------------------------------------------
@@ -125,6 +144,46 @@ async def store() -> None:
     writer.close()
     await asyncio.gather(*served)
     assert value == b"1\n", value
+
+
+# --- a store whose replicas are parted -----------------------------------------------------------
+async def parted(world: World) -> None:
+    """A write at one replica, which tells the other once, and a partition for a minute at any time:
+    who is not reached in time is left behind."""
+    held = {"east": "", "west": ""}
+    served: list[Any] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        served.append(asyncio.current_task())
+        with contextlib.suppress(OSError):
+            while line := await reader.readline():
+                held["west"] = line.decode().strip()
+                writer.write(b"ok\n")
+        writer.close()
+
+    async def listen() -> None:
+        await asyncio.start_server(serve, "", 80)
+
+    async def write() -> None:
+        await asyncio.sleep(0)
+        held["east"] = "red"
+        with contextlib.suppress(OSError):  # a time-out is one: this one goes on alone
+            async with asyncio.timeout(5.0):
+                reader, writer = await asyncio.open_connection("west", 80)
+                writer.write(b"red\n")
+                await reader.readline()
+                writer.close()
+
+    async def cut() -> None:
+        await asyncio.sleep(0)
+        world.part("east", "west")
+        await asyncio.sleep(60.0)
+        world.heal("east", "west")
+
+    await world.on("west", listen)
+    await asyncio.gather(world.on("east", write), cut())
+    await asyncio.sleep(60.0)
+    assert held["east"] == held["west"], held
 
 
 # --- a register --------------------------------------------------------------------------------

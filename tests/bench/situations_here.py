@@ -1,5 +1,5 @@
 """The situations of `situations_asyncio.py` for threads and trio, where the documented examples do
-not have them: orders, and a register of two copies."""
+not have them: nothing at all, orders, and a register of two copies."""
 
 from __future__ import annotations
 
@@ -94,10 +94,20 @@ def linearizable(register: Register) -> None:
     register.history.check(models.RegisterSpec(0)).require()
 
 
+def fails() -> None:
+    raise AssertionError("at once")
+
+
+async def fails_on_trio() -> None:
+    raise AssertionError("at once")
+
+
 ORDERS: dict[str, Any] = {"setup": Events, "check": in_order}
 REGISTER: dict[str, Any] = {"setup": Register, "check": linearizable}
 #: By runtime and situation, as ``tracelock.explore`` takes them.
 PROGRAMS: dict[tuple[str, str], dict[str, Any]] = {
+    ("threads", "nothing"): {"workers": [fails]},
+    ("trio", "nothing"): {"workers": [fails_on_trio], "backend": "trio"},
     ("threads", "orders"): {**ORDERS, "workers": [handles("created"), handles("shipped")]},
     ("trio", "orders"): {
         **ORDERS, "workers": [handles_on_trio("created"), handles_on_trio("shipped")],

@@ -9,6 +9,7 @@ import pytest
 
 import tracelock
 from tests.helpers import peer_programs as programs
+from tests.helpers.peer_fuzz import compared, draw
 from tests.helpers.peer_programs import PROGRAMS, endings
 from tests.oracles.every import Every
 from tracelock.instrument.network.ends import Direction
@@ -83,3 +84,46 @@ def test_every_order_of_every_choice_has_no_more_endings(name: str) -> None:
     seen, found = endings("threading", program, strategy=Every())
     assert seen == {told(*one) for one in right}
     assert found.whole or found.stopped == ""
+
+
+#: Programs at random, of those that have several endings and not too many orders.
+DRAWN = (("threading", 1174), ("asyncio", 12), ("trio", 7))
+MORE = [
+    *(
+        ("threading", seed)
+        for seed in (2, 4, 8, 14, 22, 25, 31, 1014, 1017, 1018, 1058, 1067, 1073)
+    ),
+    *(("threading", seed) for seed in (9, 1072, 1073, 1079, 1085, 1169, 1183)),
+    *(("asyncio", seed) for seed in (2, 4, 9, 14, 25, 31, 34, 38, 2001, 2003, 2007, 2014)),
+    *(("trio", seed) for seed in (2, 9, 12, 20, 31, 34, 38, 2002)),
+]
+
+
+@pytest.mark.parametrize(("runtime", "seed"), DRAWN)
+def test_programs_at_random_have_the_endings_of_every_order(runtime: str, seed: int) -> None:
+    compared(runtime, seed)
+
+
+@pytest.mark.parametrize(("runtime", "seed"), MORE)
+def test_more_programs_at_random(runtime: str, seed: int) -> None:
+    compared(runtime, seed)
+
+
+def test_who_has_ended_a_direction_sends_nothing_whatever_is_cut() -> None:
+    """The model of a direction that is cut does not end before it is healed."""
+    program = [
+        ("a", [("part",), ("shut", 0), ("send", 0, b"x"), ("heal",)]), ("b", [("receive", 0, 5.0)]),
+    ]  # fmt: skip
+    seen, _ = endings("threading", program, faults=0)
+    assert seen == {repr([("w0", ["BrokenPipeError"]), ("w1", [b""])])}
+
+
+@pytest.mark.parametrize("seed", [105, 163])
+def test_a_reset_or_an_early_end_of_what_is_late_is_one_at_once(seed: int) -> None:
+    """A model that ends when a delay is over, and not before, does not agree with the socket."""
+    drawn = draw(seed)
+    seen, found = endings(
+        "threading", drawn.program, faults=2, kinds=drawn.kinds, splits=0, unread=False,
+        strategy="random", schedules=600, seed=1,
+    )  # fmt: skip
+    assert len(seen) > 1 and found.schedules == 600

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
@@ -176,3 +177,39 @@ def test_a_timer_that_is_called_off_could_have_fired_before(giver: Any) -> None:
     # it has the item, its time is up before that, and it is as the item is handed over
     assert ends("dpor") == {("7",), ("late", 7), ("late",)}
     assert ends("random") <= {("7",), ("late", 7), ("late",)}
+
+
+class Counter:
+    def __init__(self) -> None:
+        self.value = 0
+
+
+def adds(counter: Counter) -> None:
+    counter.value += 1
+
+
+def sleeps(counter: Counter) -> None:
+    time.sleep(1.0)
+
+
+def both_are_there(counter: Counter) -> None:
+    assert counter.value == 2, counter.value
+
+
+def one_is_there(counter: Counter) -> None:
+    assert counter.value == 1, counter.value
+
+
+def test_a_timer_that_ends_a_schedule_before_its_check_comes_after_all() -> None:
+    """That the last step was one of a timer is known when the schedule is over, whatever is called
+    then: reversals of what comes before it do not begin with it."""
+    found = tracelock.explore(
+        setup=Counter, workers=[adds, adds, sleeps], check=both_are_there, strategy="dpor",
+        schedules=1_000, shrink=False,
+    )  # fmt: skip
+    assert any("AssertionError: 1" in way.message for way in found.ways), found
+    right = tracelock.explore(
+        setup=Counter, workers=[adds, sleeps, sleeps], check=one_is_there, strategy="dpor",
+        schedules=1_000,
+    )  # fmt: skip
+    assert right.verdict == "verified" and not right.redundant, right

@@ -1,9 +1,11 @@
 """Small programs of two hosts that are connected, as tables, on three runtimes.
 
 A worker is its host and what it does, one thing after the other: ``("send", connection, bytes)``,
-``("receive", connection, seconds)``, ``("try", connection)``, ``("close", connection)``,
-``("lock",)`` (one of its own: a step that is nobody else's business), ``("part",)``, ``("heal",)``,
-``("sleep", seconds)``. Each has told what it has received, or how that failed.
+``("receive", connection, seconds)``, ``("try", connection)``, ``("shut", connection)``,
+``("close", connection)``, ``("tell", bytes)`` and ``("hear", seconds)`` (a datagram to the other
+host, and one from it), ``("lock",)`` (one of its own: a step that is nobody else's business),
+``("part",)``, ``("heal",)``, ``("crash", connections)`` (the other host), ``("sleep", seconds)``.
+Each has told what it has received, or how that failed.
 """
 
 from __future__ import annotations
@@ -20,7 +22,10 @@ import trio
 import tracelock
 
 #: What is done at one connection.
-_AT_ONE = frozenset({"send", "receive", "try", "close"})
+_AT_ONE = frozenset({"send", "receive", "try", "shut", "close"})
+#: What waits, and so is written for each runtime.
+_WAITS = frozenset({"send", "receive", "tell", "hear"})
+OTHER = {"a": "b", "b": "a"}
 Steps = tuple[str, list[tuple[Any, ...]]]
 
 
@@ -28,7 +33,7 @@ class Peers:
     """Connections from host ``b`` to host ``a``. To what has come to ``a`` in connection 1 nobody
     has looked: who closes that end resets it."""
 
-    def __init__(self, connections: int) -> None:
+    def __init__(self, connections: int, datagrams: bool = False, unread: bool = True) -> None:
         self.told: dict[str, list[Any]] = {}
         self.locks = [threading.Lock() for _ in range(3)]
         self.ends: dict[tuple[str, int], socket.socket] = {}
@@ -38,8 +43,12 @@ class Peers:
             with tracelock.host("b"):
                 self.ends["b", number] = socket.create_connection(("a", 80))
             self.ends["a", number] = server.accept()[0]
-            if number:
+            if number and unread:
                 self.ends["b", number].sendall(b"unread")
+        for name in OTHER if datagrams else ():
+            with tracelock.host(name):
+                self.ends[name, -1] = socket.socket(type=socket.SOCK_DGRAM)
+                self.ends[name, -1].bind(("", 53))
 
     def ending(self) -> str:
         return repr(sorted(self.told.items()))
@@ -60,6 +69,10 @@ def worker(runtime: str, number: int, host: str, steps: Sequence[tuple[Any, ...]
             end = peers.ends[host, given[0]]
             end.setblocking(False)
             return end.recv(9)
+        elif what == "shut":
+            peers.ends[host, given[0]].shutdown(socket.SHUT_WR)
+        elif what == "crash":
+            tracelock.crash(OTHER[host], given[0])
         else:
             {"part": tracelock.partition, "heal": tracelock.heal}[what]("a", "b")
         return None
@@ -79,6 +92,12 @@ def worker(runtime: str, number: int, host: str, steps: Sequence[tuple[Any, ...]
                     end = peers.ends[host, given[0]]
                     end.settimeout(given[1])
                     noted(peers, end.recv(9))
+                elif what == "tell":
+                    peers.ends[host, -1].sendto(given[0], (OTHER[host], 53))
+                elif what == "hear":
+                    end = peers.ends[host, -1]
+                    end.settimeout(given[0])
+                    noted(peers, end.recvfrom(9)[0])
                 else:
                     noted(peers, plain(peers, what, *given))
             except OSError as error:
@@ -91,12 +110,17 @@ def worker(runtime: str, number: int, host: str, steps: Sequence[tuple[Any, ...]
                 if what == "sleep":
                     await asyncio.sleep(given[0])
                     continue
-                if what not in ("send", "receive"):
+                if what not in _WAITS:
                     noted(peers, plain(peers, what, *given))
                     continue
-                end = peers.ends[host, given[0]]
+                end = peers.ends[host, -1 if what in ("tell", "hear") else given[0]]
                 end.setblocking(False)
-                if what == "send":
+                if what == "tell":
+                    await loop.sock_sendto(end, given[0], (OTHER[host], 53))
+                elif what == "hear":
+                    heard = await asyncio.wait_for(loop.sock_recvfrom(end, 9), given[0])
+                    noted(peers, heard[0])
+                elif what == "send":
                     await loop.sock_sendall(end, given[1])
                 else:
                     noted(peers, await asyncio.wait_for(loop.sock_recv(end, 9), given[1]))
@@ -109,11 +133,17 @@ def worker(runtime: str, number: int, host: str, steps: Sequence[tuple[Any, ...]
                 if what == "sleep":
                     await trio.sleep(given[0])
                     continue
-                if what not in ("send", "receive"):
+                if what not in _WAITS:
                     noted(peers, plain(peers, what, *given))
                     continue
-                end = trio.socket.from_stdlib_socket(peers.ends[host, given[0]])
-                if what == "send":
+                number = -1 if what in ("tell", "hear") else given[0]
+                end = trio.socket.from_stdlib_socket(peers.ends[host, number])
+                if what == "tell":
+                    await end.sendto(given[0], (OTHER[host], 53))
+                elif what == "hear":
+                    with trio.fail_after(given[0]):
+                        noted(peers, (await end.recvfrom(9))[0])
+                elif what == "send":
                     await end.send(given[1])
                 else:
                     with trio.fail_after(given[1]):
@@ -136,19 +166,22 @@ def workers(runtime: str, program: Sequence[Steps]) -> list[Any]:
 
 
 def endings(
-    runtime: str, program: Sequence[Steps], *, faults: int = 1, schedules: int = 20_000, **more: Any
-) -> tuple[set[str], tracelock.Explored]:
-    """What all schedules together tell; each of them passes."""
+    runtime: str, program: Sequence[Steps], *, faults: int = 1, schedules: int = 20_000,
+    kinds: Sequence[str] = ("partition",), splits: int = 0, unread: bool = True, **more: Any,
+) -> tuple[set[str], tracelock.Explored]:  # fmt: skip
+    """What all schedules together tell, and how those ended that told nothing."""
     seen: set[str] = set()
-    used = {given[0] for _, steps in program for what, *given in steps if what in _AT_ONE}
+    every = [(what, *given) for _, steps in program for what, *given in steps]
+    used = {given[0] for what, *given in every if what in _AT_ONE}
+    datagrams = any(what in ("tell", "hear") for what, *_ in every)
     found = tracelock.explore(
-        workers=workers(runtime, program), setup=lambda: Peers(max(used) + 1), backend=runtime,
-        shrink=False,
+        workers=workers(runtime, program), backend=runtime, every=True, shrink=False, confirm=0,
+        setup=lambda: Peers(max(used, default=-1) + 1, datagrams, unread),
         check=lambda peers: seen.add(peers.ending()), instrument=[], schedules=schedules,
-        faults=faults, network={"kinds": ["partition"], "splits": 0}, isolation="never",
+        faults=faults, network={"kinds": list(kinds), "splits": splits}, isolation="never",
         **{"strategy": "dpor", **more},
     )  # fmt: skip
-    assert found.verdict == "passed", (found, [way.message for way in found.ways])
+    seen.update(f"{way.kind}: {way.message}" for way in found.ways if way.kind != "passed")
     return seen, found
 
 

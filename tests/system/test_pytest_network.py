@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.system.plugin_tools import run
+from tests.system.plugin_tools import PLUGIN, run
 
 pytest_plugins = ["pytester"]
 
@@ -55,6 +55,22 @@ def test_faults_come_in_where_the_marker_does_not_say(pytester: pytest.Pytester)
     node = "test_asks.py::test_it_asks"
     again = run(pytester, node, f"--tracelock-replay={trace}")  # with the faults of the trace
     again.stdout.fnmatch_lines(["*reproduced*"])
+    token = next(line.split()[1] for line in result.outlines if line.startswith("  token: "))
+    again = run(pytester, node, f"--tracelock-token={token}")  # with those of the token
+    again.stdout.fnmatch_lines(["*reproduced*"])
+
+
+def test_a_token_replays_in_a_fresh_process(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_asks=ASKS)
+    node, kinds = "test_asks.py::test_it_asks", "--tracelock-fault-kinds=delay, reset"
+    result = run(pytester, node, "--tracelock-faults=2", kinds)
+    result.assert_outcomes(failed=1)
+    token = next(line.split()[1] for line in result.outlines if line.startswith("  token: "))
+    for path in (pytester.path / ".tracelock").rglob("*.json"):
+        path.unlink()  # nothing else knows of it
+    again = pytester.runpytest_subprocess(*PLUGIN, node, f"--tracelock-token={token}")
+    again.stdout.fnmatch_lines(["*reproduced, it ended as recorded*"])
+    assert again.ret == pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.mark.parametrize(

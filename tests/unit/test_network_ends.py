@@ -231,6 +231,15 @@ def test_the_model_of_an_address() -> None:
     assert address.enabled(get, 0) and address.apply(get, 0) is EMPTY
 
 
+def test_nothing_fits_into_a_window_that_has_shrunk_below_what_is_there() -> None:
+    one, other = pair(socket.AF_INET, ("there", "back"))
+    assert one.put(b"zz") == 2 and one.outgoing is not None
+    one.outgoing.capacity = 1
+    with pytest.raises(BlockingIOError):
+        one.put(b"zz")
+    assert other.take(9) == b"zz" and one.put(b"zz") == 1
+
+
 # --- rules -----------------------------------------------------------------------------------
 def test_rules_come_back_from_a_trace_and_are_in_the_documentation() -> None:
     plain = NetworkRules()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -11,7 +12,9 @@ from hypothesis import strategies as st
 
 from tests.helpers.amount import amount
 from tracelock.errors import TraceError
+from tracelock.instrument.network.rules import KINDS, NetworkRules
 from tracelock.trace import Trace, load_trace
+from tracelock.trace.network import FAULTS
 from tracelock.trace.token import (
     LONGEST,
     PREFIX,
@@ -53,6 +56,19 @@ def test_a_token_says_who_goes_on_when() -> None:
         for event in trace.events:
             digest.add(trace.workers[event.worker], event.op, event.target)
         assert said.events == digest.bytes()
+
+
+def test_a_token_says_what_the_network_may_do() -> None:
+    assert set(FAULTS) == set(KINDS)
+    trace = failing()[0]
+    assert parse_token(token_of(trace)).network == {}
+    for rules in (NetworkRules(0, 2, ("reset", "partition")), NetworkRules(3, 0, ())):
+        python = {**trace.scenario.get("python", {}), "network": rules.to_table()}
+        with_rules = replace(trace, scenario={**trace.scenario, "python": python})
+        assert NetworkRules.of_table(parse_token(token_of(with_rules)).network) == rules
+    for wrong in ({"splits": "1"}, {"splits": "x", "faults": "1"}, "reset", {"faults": "-1"}):
+        python = {**trace.scenario.get("python", {}), "network": wrong}
+        assert token_of(replace(trace, scenario={**trace.scenario, "python": python})) == ""
 
 
 def test_no_token_stands_for_what_it_cannot_repeat() -> None:

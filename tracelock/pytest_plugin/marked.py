@@ -99,9 +99,7 @@ class _Marked:
         options: dict[str, Any] = {}
         for mark in item.iter_markers("tracelock"):  # the closest first
             options = {**mark.kwargs, **options}
-        replaying = Replaying.of(item.config)
-        trace = None if replaying is None else replaying.trace
-        options = with_faults(item.config, options, trace)
+        options = with_faults(item.config, options, Replaying.of(item.config))
         self.injects = any(options.get(one) for one in INJECTING)
         search: dict[str, Any] = {name: options[name] for name in _SEARCH if name in options}
         if search.get("backend") is None:

@@ -8,22 +8,21 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 if TYPE_CHECKING:
-    from tracelock.trace import Trace
+    from tracelock.pytest_plugin.replaying import Replaying
 
 FAULTS: Final = "--tracelock-faults"
 KINDS: Final = "--tracelock-fault-kinds"
 
 
 def with_faults(
-    config: pytest.Config, options: dict[str, Any], trace: Trace | None = None
+    config: pytest.Config, options: dict[str, Any], replaying: Replaying | None = None
 ) -> dict[str, Any]:
     """The ``options`` of a test with what the command line says of faults, for what they leave
-    open; with those that ``trace``, which is to be replayed, was recorded with."""
-    if trace is not None:
+    open; in a replay with those that the trace, or the token, was recorded with."""
+    if replaying is not None:
         from tracelock.instrument.network.rules import NetworkRules
-        from tracelock.session.targets import python_of
 
-        recorded = (python_of(trace) or {}).get("network")
+        recorded = replaying.network
         if not recorded:
             return options
         return {**options, "faults": None, "network": NetworkRules.of_table(recorded)}

@@ -11,6 +11,8 @@ from tracelock.pytest_plugin.failure_text import ScheduleFailed, failure_lines
 from tracelock.pytest_plugin.kept import node_id
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tracelock.session.explored import Explored
     from tracelock.session.replaying import ReplayResult
     from tracelock.session.target import Target
@@ -68,6 +70,17 @@ class Replaying:
             )
         exploration = (python_of(self.trace) or {}).get("exploration", 0)
         self.number = exploration if isinstance(exploration, int) else 0
+
+    @property
+    def network(self) -> Mapping[str, str]:
+        """What the network may do in the schedule that is replayed; nothing where that is what it
+        always may."""
+        from tracelock.session.targets import python_of
+
+        if self.token is not None:
+            return self.token.network
+        assert self.trace is not None
+        return (python_of(self.trace) or {}).get("network") or {}
 
     def is_of(self, node: str) -> bool:
         """Whether this test is the one that is replayed."""

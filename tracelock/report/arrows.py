@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tracelock.analysis.derived.edges import observed_edges
 from tracelock.trace import Trace
-from tracelock.trace.network import DIRECTIONS, FAULT
+from tracelock.trace.network import BYTES_READ, DIRECTIONS, FAULT, READ_SIZES
 
 if TYPE_CHECKING:
     from tracelock.analysis.derived.steps import Steps
@@ -62,7 +62,8 @@ def messages(trace: Trace) -> list[Message]:
 
 
 def _bytes(trace: Trace, line: list[int]) -> Iterator[Message]:
-    """Of one direction of a connection: bytes are received in the order of their sending."""
+    """Of one direction of a connection: bytes are received in the order of their sending. Of a
+    read that gives less than has come the others stay."""
     events = trace.events
     left: deque[list[int]] = deque()  # event, and how many of its bytes nobody has received
     ended, told = -1, True
@@ -74,6 +75,7 @@ def _bytes(trace: Trace, line: list[int]) -> Iterator[Message]:
         elif event.op == "set" and ended < 0 and "to" not in event.extra:
             ended, told = seq, False
         elif event.op == "get" and type(size) is int and size > 0:
+            size = _given(trace, seq, size, left[0][1] if left else size)
             while left and size:
                 taken = min(size, left[0][1])
                 size -= taken
@@ -85,6 +87,20 @@ def _bytes(trace: Trace, line: list[int]) -> Iterator[Message]:
         elif not told and event.op in ("get", "put") and event.worker != events.workers[ended]:
             yield Message(ended, seq, "end")
             told = True
+
+
+def _given(trace: Trace, seq: int, size: int, first: int) -> int:
+    """How many bytes a read gave of ``size``: less, if the next event of its worker says so."""
+    events = trace.events
+    worker = events.workers[seq]
+    try:
+        after = events[events.workers.index(worker, seq + 1)]
+    except ValueError:
+        return size
+    if after.op != "choose" or after.target != BYTES_READ:
+        return size
+    sizes = dict(zip(READ_SIZES, (size, first, 1, size - 1), strict=True))
+    return sizes.get(str(after.extra.get("chosen")), size)
 
 
 def _counted(size: int) -> str:

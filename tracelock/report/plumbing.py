@@ -1,5 +1,6 @@
 """Events of real code that say nothing of the program's logic: those that starting and joining, the
-loop, and looking up an object are made of. They are folded unless somebody asks for all."""
+loop, looking up an object, and asking whether a fault comes in are made of. They are folded unless
+somebody asks for all."""
 
 from __future__ import annotations
 
@@ -8,8 +9,9 @@ from collections.abc import Collection
 from dataclasses import replace
 from typing import Final
 
-from tracelock.report.timeline import Row, Switch, Timeline
+from tracelock.report.timeline import Carried, Row, Switch, Timeline
 from tracelock.trace import MISSING, Event, Trace
+from tracelock.trace.network import BUDGET
 
 __all__ = ["of_the_loop", "plumbing_of", "without_plumbing"]
 
@@ -44,7 +46,7 @@ def plumbing_of(trace: Trace) -> frozenset[int]:
     }  # fmt: skip
     return frozenset(
         seq for seq, (worker, shape) in enumerate(zip(events.workers, events.shapes, strict=True))
-        if worker in loops or table[shape].op in _OPS
+        if worker in loops or table[shape].op in _OPS or table[shape].target == BUDGET
         or (table[shape].target in fixed and _names_an_object(events[seq]))
     )  # fmt: skip
 
@@ -62,19 +64,22 @@ def _names_an_object(event: Event) -> bool:
 
 
 def without_plumbing(line: Timeline, folded: Collection[int]) -> Timeline:
-    """A timeline without these events; the reason of a switch stays with the row that is left."""
+    """A timeline without these events; the reason of a switch, and messages, stay with the row that
+    is left."""
     rows: list[Row] = []
     pending: list[Switch] = []
+    came: tuple[Carried, ...] = ()
     for row in line.rows:
         if row.switch is not None:
             pending.append(row.switch)
+        came += row.came
         if row.seq in folded:
             continue
         before = rows[-1].worker if rows else None
         switch = None
         if before is not None and before != row.worker:
             switch = next((one for one in pending if one.left == before), row.switch)
-        rows.append(replace(row, switch=switch))
-        pending = []
+        rows.append(replace(row, switch=switch, came=came))
+        pending, came = [], ()
     gone = tuple(row.seq for row in line.rows if row.seq in folded)
     return replace(line, rows=rows, folded=gone)

@@ -17,7 +17,7 @@ from tracelock.report.wording import clean, counted, outcome_name, said_of, stat
 from tracelock.trace import Verdict
 
 if TYPE_CHECKING:
-    from tracelock.report.timeline import Row, Switch, Timeline
+    from tracelock.report.timeline import Carried, Row, Switch, Timeline
 
 #: A worker's column is no narrower than this; where that does not fit there is a list.
 NARROWEST: Final = 16
@@ -59,6 +59,11 @@ class Style:
         return "─" if self.unicode else "-"
 
     @property
+    def arrow(self) -> tuple[str, str, str]:
+        """Of an arrow its begin, and both of its heads, to the left and to the right."""
+        return ("●", "←", "→") if self.unicode else ("*", "<", ">")
+
+    @property
     def dots(self) -> str:
         return "⋮" if self.unicode else ":"
 
@@ -68,7 +73,8 @@ def table(
 ) -> Iterator[Text]:
     """The timeline, a column for each worker; one event a line where they would be too narrow.
 
-    Where a worker is left, the next row says in its column why. ``sources``: gives the source line
+    Where a worker is left, the next row says in its column why; above a row that receives messages
+    an arrow comes from who has sent each. ``sources``: gives the source line
     at a row's place, "" where there is none; it is shown after the place.
     """
     if sources is not None:
@@ -93,6 +99,7 @@ def table(
         if left:
             yield _gap(left, number, style)
         expected = row.seq + 1
+        yield from (_arrow(one, style, number, columns) for one in row.came)
         yield from _row(row, style, number, columns, places)
     left = timeline.left_out(expected, timeline.events)
     if left:
@@ -166,6 +173,41 @@ def _row(
     yield from _joined(str(row.seq).rjust(number), cells, kinds, columns, place, places)
 
 
+def _arrow(one: Carried, style: Style, number: int, columns: Sequence[int]) -> Text:
+    """A line with a message, from the column of who has sent it to that of who receives it."""
+    if one.source < 0 or one.dest < 0:
+        at = max(one.source, one.dest)
+        text = _carried(one, style) if one.to else f"x {one.text}"
+        line = Text(" " * _place(max(0, at), number, columns) + text)
+        line.stylize("cyan")
+        line.truncate(style.width)
+        return line
+    begin, left, right = style.arrow
+    places = [_place(worker, number, columns) for worker in (one.source, one.dest)]
+    low, high = sorted(places)
+    room = high - low - 1
+    label, _, _ = one.text.partition(" of ")
+    label = next((word for word in (one.text, label) if len(word) + 4 <= room), "")
+    shaft = f" {label} ".center(room, style.line) if label else style.line * room
+    forward = places[0] < places[1]
+    drawn = f"{begin}{shaft}{right}" if forward else f"{left}{shaft}{begin}"
+    line = Text(" " * low + drawn + ("" if label else f" {one.text}"), "cyan")
+    line.truncate(style.width)
+    return line
+
+
+def _place(worker: int, number: int, columns: Sequence[int]) -> int:
+    """Where the column of a worker begins."""
+    return number + GAP + sum(columns[:worker]) + GAP * worker
+
+
+def _carried(one: Carried, style: Style) -> str:
+    """A message in words: ``web -> db: 6 bytes of 14``."""
+    if not one.to:
+        return f"x {one.name}: {one.text}"
+    return f"{one.name} {style.line}{style.arrow[2]} {one.to}: {one.text}"
+
+
 def _reason(switch: Switch, width: int, style: Style) -> str:
     """Why a worker did not go on; what a preemption is, is said only where there is room."""
     short, _, _ = switch.text.partition(" (")
@@ -214,6 +256,8 @@ def _list(timeline: Timeline, style: Style) -> Iterator[Text]:
             reason = f"{style.stop}{timeline.workers[row.switch.left]}: {row.switch.text}"
             kind = _REASONS.get(row.switch.kind, "dim")
             yield from _hanging(" " * indent, reason, len(style.stop), kind, style.width)
+        for one in row.came:
+            yield from _hanging(" " * indent, _carried(one, style), 4, "cyan", style.width)
         name = set_cell_size(_cut(timeline.workers[row.worker], name_width), name_width)
         start = f"{str(row.seq).rjust(number)}  {name}  "
         yield from _hanging(start, row.text, 2, "", style.width)

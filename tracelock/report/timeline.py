@@ -11,7 +11,7 @@ from bisect import bisect_left
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Final
+from typing import Final, NamedTuple
 
 from tracelock.report.state import State
 from tracelock.report.wording import by_timer, clean, describe, waits
@@ -41,10 +41,23 @@ class Switch:
     text: str
 
 
+class Carried(NamedTuple):
+    """A message. ``source``, ``dest``: the columns of who sent and who received it, -1 for one that
+    is not shown (and for a message that was lost); ``name``, ``to``: what they are called, "" for
+    nobody. ``text``: what it was, and the event in which it was sent: ``6 bytes of 14``."""
+
+    source: int
+    name: str
+    dest: int
+    to: str
+    text: str
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One event. ``text``: what it did; ``at``: its step or line; ``timer``: a timer made it
-    happen; ``switch``: None where the same worker went on (and at the first event).
+    happen; ``switch``: None where the same worker went on (and at the first event); ``came``: the
+    messages that it received (see ``delivered``).
     """
 
     event: Event
@@ -52,6 +65,7 @@ class Row:
     at: str
     timer: bool
     switch: Switch | None
+    came: tuple[Carried, ...] = ()
 
     @property
     def seq(self) -> int:
@@ -126,6 +140,10 @@ def without_idle(line: Timeline, busy: Container[int]) -> Timeline:
             row,
             event=row.event._replace(worker=number[row.worker]),
             switch=row.switch and replace(row.switch, left=number[row.switch.left]),
+            came=tuple(
+                one._replace(source=number.get(one.source, -1), dest=number.get(one.dest, -1))
+                for one in row.came
+            ),
         )
         for row in line.rows
     ]

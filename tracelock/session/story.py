@@ -82,11 +82,13 @@ def timeline_of(
 ) -> Timeline:
     """The timeline of a trace; of Python code without the workers that do nothing in it, and
     without ``plumbing``: see ``steps``."""
+    from tracelock.report.delivered import with_messages
     from tracelock.report.plumbing import plumbing_of, without_plumbing
     from tracelock.report.timeline import selection, timeline, without_idle
 
     trace = for_display(trace)
     line = timeline(trace, list(selection(len(trace.events)) if select is None else select))
+    line = with_messages(trace, line, callbacks=plumbing)
     if python_of(trace) is not None:
         if not plumbing:
             line = without_plumbing(line, plumbing_of(trace))

@@ -13,7 +13,8 @@ bytes what
 3     digest of the events: worker, op and target of each
 1     backend (bits 0 to 2), clock (3), verdict (4 to 6); then its failure in a byte of its own
 ...   numbers (LEB128): exploration; workers, 2 bytes of each name's digest; shared variables, the
-      same; segments, of each the worker and its number of events; marks, see ``_mark``
+      same; segments, of each the worker and its number of events; marks, see ``_mark``; where
+      the network may do more than by default: splits, faults, and which kinds (a bit for each)
 3     checksum of all before
 ====  ==============================================================================================
 """
@@ -24,13 +25,15 @@ import base64
 import binascii
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from tracelock.errors import TraceError
+from tracelock.trace.crashes import CRASH
 from tracelock.trace.event import Event
 from tracelock.trace.model import Trace
+from tracelock.trace.network import FAULT, FAULTS
 from tracelock.trace.shared import shared_in
 
 PREFIX: Final = "tl1-"
@@ -42,8 +45,10 @@ _BACKENDS: Final = ("threading", "multiprocessing", "asyncio", "trio", "simulate
 _CLOCKS: Final = ("virtual", "adversarial")
 _KINDS: Final = ("failed", "deadlock", "crashed", "unfinished", "passed")
 _FAILURES: Final = ("", "assert", "always", "finally", "error")
-#: What kinds of marks there are.
-TIMER, WOKEN, INJECTED, CHOSEN = 1, 2, 3, 4
+#: What kinds of marks there are. Which fault came in, or which crash, is one that was injected and
+#: a value that was chosen.
+TIMER, WOKEN, INJECTED, CHOSEN, FAULTED, CRASHED = 1, 2, 3, 4, 5, 6
+_CHOICES: Final = {FAULT: FAULTED, CRASH: CRASHED}
 #: The number of a value that was chosen is not above this, or there is no token.
 _HIGHEST: Final = 1 << 32
 _TIMED: Final = frozenset({"acquire", "put", "wake", "wait", "join"})
@@ -54,7 +59,8 @@ _INJECTABLE: Final = ("call", "cancelled")
 class ChoiceMark:
     """What is to say of one event beside its worker. ``kind``: that its timer made it, whom it has
     woken (``workers``: places in the token), that it was injected, or which of the values that the
-    program asked for was taken (``number``); ``place``: digest of where.
+    program asked for, of the faults or of the crashes was taken (``number``); ``place``: digest of
+    where.
     """
 
     kind: int
@@ -67,7 +73,8 @@ class ChoiceMark:
 @dataclass(frozen=True, slots=True)
 class ScheduleToken:
     """What a token says. ``order``: the worker of each event, as a place in ``workers``, which has
-    digests of names, as ``variables`` has; ``marks``: by the number of the event."""
+    digests of names, as ``variables`` has; ``marks``: by the number of the event; ``network``: what
+    the network may do, as a trace keeps it."""
 
     target: bytes
     sources: bytes
@@ -81,6 +88,7 @@ class ScheduleToken:
     variables: frozenset[int]
     order: tuple[int, ...]
     marks: dict[int, ChoiceMark] = field(default_factory=dict)
+    network: dict[str, str] = field(default_factory=dict)
 
 
 def short(text: str) -> int:
@@ -133,7 +141,8 @@ def token_of(trace: Trace) -> str:
         return ""
     if trace.backend not in _BACKENDS or trace.clock not in _CLOCKS or "hypothesis" in python:
         return ""
-    if "outside" in python:
+    network = _network_of(python.get("network"))
+    if "outside" in python or network is None:
         return ""
     if len(trace.events) > _MOST or (verdict.failure or "") not in _FAILURES:
         return ""
@@ -167,6 +176,8 @@ def token_of(trace: Trace) -> str:
     for worker, count in segments:  # one byte where both are small
         _put(data, (count - 1) * len(seen) + worker)
     _put_marks(data, trace.events, seen)
+    for number in network:
+        _put(data, number)
     data += hashlib.sha256(data).digest()[:3]
     token = PREFIX + base64.urlsafe_b64encode(data).decode().rstrip("=")
     return token if len(token) <= LONGEST else ""
@@ -200,7 +211,8 @@ def _mark(event: Event, seen: dict[int, int]) -> ChoiceMark | None:
     if event.op in _INJECTABLE:
         return ChoiceMark(INJECTED, event.op, short(event.at))
     if event.op == "choose":
-        return ChoiceMark(CHOSEN, event.op, number=event.result)
+        kind = _CHOICES.get(event.target or "", CHOSEN)
+        return ChoiceMark(kind, event.op, short(event.at), number=event.result)
     return None
 
 
@@ -216,12 +228,30 @@ def _put_marks(data: bytearray, events: Iterable[Event], seen: dict[int, int]) -
             _put(data, len(mark.workers))
             for worker in mark.workers:
                 _put(data, worker)
-        elif mark.kind == CHOSEN:
+        elif mark.kind in (CHOSEN, FAULTED, CRASHED):
             _put(data, mark.number)
+            if mark.kind == CRASHED:
+                data += mark.place.to_bytes(2, "big")
         else:
             if mark.kind == INJECTED:
                 data.append(_INJECTABLE.index(mark.op))
             data += mark.place.to_bytes(2, "big")
+
+
+def _network_of(rules: object) -> list[int] | None:
+    """Splits, faults and the bits of the kinds; nothing for a trace without them, None for what no
+    trace has."""
+    if not rules:
+        return []
+    if not isinstance(rules, Mapping):
+        return None
+    kinds = str(rules.get("kinds")).split(", ")
+    try:
+        numbers = [int(rules["splits"]), int(rules["faults"])]
+    except (KeyError, TypeError, ValueError):
+        return None
+    bits = sum(1 << place for place, kind in enumerate(FAULTS) if kind in kinds)
+    return [*numbers, bits] if 0 <= min(numbers) <= max(numbers) <= _HIGHEST else None
 
 
 def _put(data: bytearray, number: int) -> None:
@@ -308,12 +338,20 @@ def _read(data: _Bytes) -> ScheduleToken:
         if number >= len(order):
             raise ValueError
         marks[number] = _read_mark(data, len(workers))
+    network = _read_network(data) if data.at != len(data.data) else {}
     if data.at != len(data.data):
         raise ValueError
     return ScheduleToken(
         target, sources, events, _BACKENDS[flags & 7], _CLOCKS[flags >> 3 & 1], _KINDS[flags >> 4],
-        _FAILURES[failure], exploration, workers, variables, tuple(order), marks,
+        _FAILURES[failure], exploration, workers, variables, tuple(order), marks, network,
     )  # fmt: skip
+
+
+def _read_network(data: _Bytes) -> dict[str, str]:
+    splits, faults = data.number(_HIGHEST), data.number(_HIGHEST)
+    bits = data.number((1 << len(FAULTS)) - 1)
+    kinds = [kind for place, kind in enumerate(FAULTS) if bits >> place & 1]
+    return {"splits": str(splits), "faults": str(faults), "kinds": ", ".join(kinds)}
 
 
 def _read_mark(data: _Bytes, workers: int) -> ChoiceMark:
@@ -321,8 +359,11 @@ def _read_mark(data: _Bytes, workers: int) -> ChoiceMark:
     if kind == WOKEN:
         woken = tuple(data.number(workers - 1) for _ in range(data.number(workers)))
         return ChoiceMark(kind, workers=woken)
-    if kind == CHOSEN:
+    if kind in (CHOSEN, FAULTED):
         return ChoiceMark(kind, number=data.number(_HIGHEST))
+    if kind == CRASHED:
+        number = data.number(_HIGHEST)
+        return ChoiceMark(kind, "", int.from_bytes(data.take(2), "big"), number=number)
     if kind not in (TIMER, INJECTED):
         raise ValueError
     op = _INJECTABLE[data.take(1)[0]] if kind == INJECTED else ""

@@ -23,6 +23,7 @@ from tracelock.instrument.network.steps import (
 )
 from tracelock.instrument.network.table import Crossing, Port, loops_back, network_of
 from tracelock.instrument.worker import Worker
+from tracelock.objects.streams import SHUT
 from tracelock.ops import CLEAR, EMPTY, GET, PUT, READ, SET
 from tracelock.trace.network import ANSWERED, SENT
 
@@ -220,7 +221,8 @@ def shut_down(worker: Worker, end: End, how: int) -> None:
         step(worker, SET, number_of(worker, end.outgoing))
         end.end_sending()
     if how in (socket.SHUT_RD, socket.SHUT_RDWR):
-        step(worker, SET, number_of(worker, end.incoming))
+        # who reads wants nothing more at once, whatever is cut
+        step(worker, SET, number_of(worker, end.incoming), SHUT)
         end.end_reading()
     tell(worker, end, end.peer)
 
@@ -261,7 +263,7 @@ def _leave(worker: Worker, end: End) -> None:
     peer = end.peer
     assert peer is not None
     if resets:
-        peer.reset()
+        end.tell(end.outgoing, peer.reset)
     end_way(worker, end.outgoing, end.incoming)
     end.end_sending()
     tell(worker, peer)
@@ -280,7 +282,7 @@ def _deafen(worker: Worker, end: End) -> None:
         end_way(worker, other.incoming, other.outgoing)
         other.leave()
         if peer is not None and not peer.closed:
-            peer.reset()
+            other.tell(other.outgoing, peer.reset)
         end_way(worker, other.outgoing, other.incoming)
         other.end_sending()
         tell(worker, peer)

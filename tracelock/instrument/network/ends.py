@@ -94,7 +94,7 @@ class Direction:
 
     @property
     def room(self) -> int:
-        return self.capacity - (len(self.buffer) if self.records is None else self.held)
+        return max(0, self.capacity - self.held)  # its window may have shrunk
 
     @property
     def arrived(self) -> int:

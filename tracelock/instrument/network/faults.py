@@ -7,17 +7,14 @@ recorded and replayed, and a failure is made small towards none.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from tracelock.instrument.callers import caller
 from tracelock.instrument.hub import Phase
 from tracelock.instrument.network.table import Network
 from tracelock.instrument.worker import Worker
 from tracelock.ops import CHOOSE, SET, Alternatives, ObjectSpec, Op
-from tracelock.trace.network import FAULT
-
-#: The object that all choices of faults are about: they have one budget.
-_BUDGET: Final = "faults of the network"
+from tracelock.trace.network import BUDGET, FAULT
 
 
 class Condition(NamedTuple):
@@ -41,7 +38,7 @@ def fault(worker: Worker, *kinds: str, when: Mapping[str, Condition] | None = No
     conditions = {kind: when[kind] for kind in offered if kind in when} if when else {}
     seen = {number for one in conditions.values() for number in one.looks_at()}
     at = caller(worker, 3)
-    number = hub.number_for(ObjectSpec(_BUDGET, "flag"))
+    number = hub.number_for(ObjectSpec(BUDGET, "flag"))
     # what one uses up another has not
     worker.step(Op(SET, number, at, body=tuple(sorted(seen)) or None))
     offered = [kind for kind in offered if kind not in conditions or conditions[kind].holds()]

@@ -35,6 +35,7 @@ from tracelock.instrument.network.steps import (
     agree,
     end_way,
     is_late,
+    not_sent,
     note_user,
     number_of,
     reset_by_unknown,
@@ -44,6 +45,7 @@ from tracelock.instrument.network.steps import (
 )
 from tracelock.instrument.network.table import network_of
 from tracelock.instrument.worker import Worker
+from tracelock.objects.streams import SHUT
 from tracelock.ops import EMPTY, GET, PUT, READ, Op
 
 #: What comes of the faults of one direction.
@@ -65,7 +67,11 @@ def send(worker: Worker, end: End, data: Any, wait: float | None) -> int:
         if is_late(worker):
             raise timed_out()
         note_user(worker, end)
-        sent = end.put(data)
+        try:
+            sent = end.put(data)
+        except OSError:
+            not_sent(worker, way)
+            raise
     finally:
         used(worker, end)
     agree(worker, way)
@@ -192,8 +198,9 @@ def _reset(worker: Worker, end: End) -> NoReturn:
     there, back = end.outgoing, end.incoming
     for way, other, one in ((there, back, end.peer), (back, there, end)):
         assert way is not None and one is not None
-        end_way(worker, way, other)
+        end_way(worker, way, other, SHUT)
         way.remove(len(way.buffer))
+        way.hidden = worker.hub.controller.models[way.number].hidden = 0  # type: ignore[union-attr]
         worker.hub.controller.models[way.number].held = 0  # type: ignore[union-attr]
         one.reset()
     end.error = 0

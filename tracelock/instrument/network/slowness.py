@@ -12,7 +12,7 @@ from tracelock.instrument.network.partitions import LENGTHS, arrives
 from tracelock.instrument.network.steps import number_of, tell
 from tracelock.instrument.network.table import network_of
 from tracelock.instrument.worker import Worker
-from tracelock.objects.streams import CUT
+from tracelock.objects.streams import CUT, SHUT
 from tracelock.ops import CHOOSE, CLEAR, SET, Alternatives, Op
 
 DELAY: Final = "delay"
@@ -77,6 +77,7 @@ def end_early(worker: Worker, end: End) -> None:
     """Nothing more comes to ``end`` than what has come, though it can still send."""
     way = end.incoming
     assert way is not None
-    worker.step(Op(SET, number_of(worker, way), caller(worker), remark=HALF))
+    # at once, if a partition has come in between this and the choice, too
+    worker.step(Op(SET, number_of(worker, way), caller(worker), SHUT, remark=HALF))
     way.ended = way.over = end.done = True
     tell(worker, end, end.peer)

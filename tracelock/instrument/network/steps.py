@@ -69,6 +69,15 @@ def agree(worker: Worker, way: Direction) -> None:
         model.capacity = way.capacity
 
 
+def not_sent(worker: Worker, way: Direction) -> None:
+    """Who has asked for it could not send. The model may have taken the bytes: while a direction
+    is cut it does not end, since its reader cannot see that, though its sender knows."""
+    model: Any = worker.hub.controller.models[way.number]
+    if not model.ended and model.held != len(way.buffer):
+        worker.record(False)
+        model.held, model.hidden = len(way.buffer), way.hidden
+
+
 def tell(worker: Worker, *ends: End | None) -> None:
     """These may be ready for something else now."""
     for end in ends:

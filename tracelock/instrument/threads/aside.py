@@ -22,9 +22,10 @@ _own_thread: Final = attrgetter("own_thread")
 class Aside:
     """While this is entered, in a ``phase``, such code may run; it gives the worker that does."""
 
-    __slots__ = ("_backend", "_controller", "_kept", "_main", "_phase")
+    __slots__ = ("_backend", "_controller", "_kept", "_last", "_main", "_phase")
 
     _main: Main
+    _last: tuple[bool, bool]
 
     def __init__(self, backend: PythonBackend, controller: OpenController, phase: int) -> None:
         self._backend, self._controller, self._phase = backend, controller, phase
@@ -37,6 +38,10 @@ class Aside:
         main.own_thread = False
         kept = controller.scheduler, controller.observer, controller.log, {**controller.shut_out}
         self._kept = kept
+        # of the last step of the schedule: a search asks for it when that is over
+        self._last = controller.fired, controller.forced
+        if phase is Phase.SETUP:
+            self._last = False, False
         controller.aside = kept[:3] if phase is Phase.SETUP else None
         controller.scheduler, controller.observer, controller.log = backend.no_choice, None, []
         controller.ended[number] = False
@@ -57,7 +62,8 @@ class Aside:
         hub.phase = Phase.IDLE
         hub.over = False
         controller.scheduler, controller.observer, controller.log, controller.shut_out = self._kept
-        controller.aside, controller.fired, controller.current = None, False, -1
+        controller.aside, controller.current = None, -1
+        controller.fired, controller.forced = self._last
 
 
 class LoopAside(Aside):

@@ -29,7 +29,8 @@ def drawn(
     lines: Sequence[StoryLine], workers: Sequence[str], style: Style,
     source: Callable[[str], str], function: Callable[[str], str],
 ) -> Iterator[Text]:  # fmt: skip
-    """The lines, a column for each worker with a mark where it acts. ``source``: the text of a
+    """The lines, a column for each worker with a mark where it acts, and a line to it from that of
+    the worker of which a message came there. ``source``: the text of a
     place, with the blanks before it, "" where it is not known; ``function``: what it is in."""
     order = list(dict.fromkeys(line.worker for line in lines))
     column = {worker: place for place, worker in enumerate(order)}
@@ -89,9 +90,14 @@ def _line(
         row.rstrip()
         yield row
         row = _gutter(None, column, gutter, style)
-        row.append(" " * (places + _GAP))
-    mark = "╰ " if style.unicode else "^ "
-    row.append(_cut(mark + said if text else said, room), colour)
+        mark = "╰ " if style.unicode else "^ "
+        said, wide = mark + said, room + places
+        if cell_len(said) <= room or wide > style.width:
+            row.append(" " * (places + _GAP))
+        else:  # where a terminal is narrow it stands below the place
+            row.append(" " * _GAP)
+            room = wide
+    row.append(_cut(said, room), colour)
     yield row
 
 
@@ -113,10 +119,20 @@ def _gutter(line: StoryLine | None, column: dict[int, int], gutter: int, style: 
     row = Text(" ")
     if not gutter:
         return row
-    for worker, place in column.items():
-        acts = line is not None and line.worker == worker
-        sign = ("●" if style.unicode else "*") if acts else ("│" if style.unicode else "|")
-        row.append(f"{sign} ", _colour(place) if acts else "dim")
+    dot, bar, dash, right, left, both = "●│─├┤┼" if style.unicode else "*|-|||"
+    at = column[line.worker] if line is not None else -1
+    start = column.get(line.source, at) if line is not None else -1  # of a message that came here
+    low, high = sorted((start, at))
+    for place in range(len(column)):
+        between = low <= place < high
+        sign = bar
+        if place == at:
+            sign = dot
+        elif low <= place <= high:
+            sign = both if low < place < high else right if place == low else left
+        tone = _colour(at) if place == at or low <= place <= high else "dim"
+        row.append(sign, tone)
+        row.append(dash if between else " ", tone)
     return row
 
 

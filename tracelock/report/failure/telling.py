@@ -11,10 +11,12 @@ from itertools import pairwise
 from typing import Final
 
 from tracelock.report.failure.slicing import Slice
+from tracelock.report.failure.spoken import Conversation
 from tracelock.report.timeline import Reasons, Switch
 from tracelock.report.wording import chosen, clean, crashed, describe, shown, waits
 from tracelock.trace import MISSING, Event, Trace
 from tracelock.trace.crashes import CRASH
+from tracelock.trace.network import BUDGET
 
 __all__ = ["MOST", "StoryLine", "Teller", "after_all", "ended", "story_lines"]
 
@@ -36,6 +38,7 @@ class StoryLine:
     for its worker. ``said``: what it read or wrote there, "" for nothing to say.
 
     ``why``: why the worker of the line before did not go on, None where it is the same worker.
+    ``source``: the worker of which a message came here, -1 for none.
     ``failing``: here the run went wrong. ``events``: ``seq`` of the first and of the last event;
     both are the number of events where it went wrong after all of them.
     """
@@ -46,6 +49,7 @@ class StoryLine:
     events: tuple[int, int]
     why: Switch | None = None
     failing: bool = False
+    source: int = -1
 
 
 @dataclass(slots=True)
@@ -81,9 +85,12 @@ def story_lines(teller: Teller, *, known: Callable[[str], bool]) -> list[StoryLi
     wanted = [one for one in visits if known(one.at) and not told.isdisjoint(one.wanted)]
     chosen = _chosen(wanted, MOST - len(ends))
     lines = [
-        StoryLine(one.worker, one.at, teller.said(one), (one.seqs[0], one.seqs[-1]))
+        StoryLine(
+            one.worker, one.at, teller.said(one), (one.seqs[0], one.seqs[-1]),
+            source=max(map(teller.conversation.source, one.wanted)),
+        )
         for one in chosen
-    ]
+    ]  # fmt: skip
     for end in ends:
         _end(lines, end)
     _reasons(trace, lines)
@@ -195,6 +202,7 @@ class Teller:
         self.trace = trace
         self.sliced = sliced
         self.arrow = arrow
+        self.conversation = Conversation(trace)
         self.names = [clean(name) for name in trace.workers]
         self._sizes: dict[str, list[tuple[int, int]]] = {}
         table, shapes = trace.events.table, trace.events.shapes
@@ -219,8 +227,10 @@ class Teller:
         name = target.removesuffix("[]").removeprefix("attribute ")
         if event.seq in self.sliced.waits:
             return f"waits on {name.removesuffix('.lock')}"
-        if op in _QUIET:
+        if op in _QUIET or target == BUDGET:
             return ""
+        if words := self.conversation.words(event):
+            return words
         sized = "size" in event.extra
         if op in ("read", "write") and (sized or target.endswith("[]")):
             return self._contents(event, name)

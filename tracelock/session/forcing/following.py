@@ -14,9 +14,12 @@ from tracelock.session.plan import Settings
 from tracelock.session.replaying import ReplayResult, follow
 from tracelock.session.target import Target
 from tracelock.trace import Event, Trace, Verdict, environment
+from tracelock.trace.crashes import DISK
 from tracelock.trace.events import Events
 from tracelock.trace.token import (
     CHOSEN,
+    CRASHED,
+    FAULTED,
     INJECTED,
     TIMER,
     ChoiceMark,
@@ -101,7 +104,8 @@ class TokenReplay(PythonReplay):
     def _value(self, choice: Choice) -> int:
         """The number of the value that was chosen; the first one where the code is another."""
         mark = self._mark()
-        number = 0 if mark is None or mark.kind != CHOSEN else mark.number
+        known = mark is not None and mark.kind in (CHOSEN, FAULTED, CRASHED)
+        number = mark.number if mark is not None and known else 0
         op = choice.pending[choice.worker]
         assert op is not None
         if number >= op.body.count:
@@ -142,6 +146,8 @@ class TokenReplay(PythonReplay):
         for number in range(self.position, len(self.events)):
             if self.token.order[number] == self._place(worker):
                 mark = self.token.marks.get(number)
+                if wanted is None and choice.way >= 0:  # a fault, or a crash
+                    return mark is not None and self._broke(mark, choice)
                 return (
                     mark is not None and mark.kind == INJECTED and mark.place == short(choice.at)
                     and (wanted is None or (mark.op == wanted and number == self.position))
@@ -149,6 +155,12 @@ class TokenReplay(PythonReplay):
             if wanted is not None:
                 return False
         return False
+
+    def _broke(self, mark: ChoiceMark, choice: Choice) -> bool:
+        """Whether that fault, or crash, comes in that is asked about."""
+        if self.layout.names[choice.way] == DISK:
+            return mark.kind == CRASHED and mark.place == short(choice.at)
+        return mark.kind == FAULTED
 
     def observe(self, seq: int, worker: int, kind: int, op: Op, result: Value) -> None:
         got = self._event(seq, worker, kind, op, result)
