@@ -44,8 +44,9 @@ def statements(found: Explored) -> list[str]:
     assert found.trace is not None
     told = []
     for event in found.trace.events:
-        values = event.value if isinstance(event.value, dict) else {"": event.value}
-        step = next((s for one in values.values() if (s := step_of(one))), step_of(event.result))
+        values = [event.value, event.result]
+        values += [one for part in values if isinstance(part, dict) for one in part.values()]
+        step = next((s for one in values if (s := step_of(one))), None)
         if step is not None:
             told.append(f"{found.trace.workers[event.worker]}: {step.text}")
     return told
@@ -67,6 +68,10 @@ FOUND: dict[str, tuple[Any, Any, dict[str, Any], str, tuple[str, ...]]] = {
     "lost update, write-ahead log": (
         programs.add_in_two, programs.add_in_two, {"setup": fresh_wal}, "database-lost-update",
         ("`SELECT n FROM account`",),
+    ),
+    "lost update of statements alone": (
+        programs.add_alone, programs.add_alone, {}, "database-lost-update",
+        ("`SELECT n FROM account`", "`UPDATE account SET n = ? WHERE rowid = ? (1, 1)`"),
     ),
     "forgotten BEGIN IMMEDIATE": (
         programs.add_deferred, programs.add_deferred, {}, "database-locked",
