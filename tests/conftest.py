@@ -181,6 +181,7 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_each_statement_of_a_script_and_each_transaction_of_many_rows_is_a_step": 0,
         "test_it_is_found_and_named_with_its_statements": 6,
         "test_to_turn_on_autocommit_is_a_commit": 0,
+        "test_who_is_refused_in_the_middle_of_a_statement_is_told_when_that_is_over": 0,
         "test_what_is_not_under_control_keeps_verified_away": 2,
         "test_what_mends_it_is_verified": 5,
     },

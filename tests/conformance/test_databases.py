@@ -375,6 +375,35 @@ def test_the_time_is_virtual_and_chance_is_told() -> None:
     assert found.verdict == "passed" and found.account.not_seen == ["random() of SQLite"]
 
 
+class Counted:
+    def __init__(self) -> None:
+        self.path, self.lock = fresh(), threading.Lock()
+
+
+def calls_back(state: Counted) -> None:
+    def one_more(n: int) -> int:
+        with state.lock:
+            return n + 1
+
+    with closing(sqlite3.connect(state.path, isolation_level=None)) as base:
+        base.create_function("one_more", 1, one_more)
+        base.execute("UPDATE account SET n = one_more(n)")
+
+
+def comes_between(state: Counted) -> None:
+    with state.lock, closing(sqlite3.connect(state.path, isolation_level=None)) as base:
+        base.execute("PRAGMA user_version")
+    programs.add_at_once(state.path)
+
+
+def test_who_is_refused_in_the_middle_of_a_statement_is_told_when_that_is_over() -> None:
+    found = explore(
+        calls_back, comes_between, setup=Counted, check=lambda state: is_two(state.path)
+    )
+    assert found.verdict == "passed", found.story()
+    assert "functions of the program in a statement of SQL" in found.account.not_seen
+
+
 # --- what is not seen ----------------------------------------------------------------------------
 def past_us(path: str) -> None:
     with closing(sqlite3.Connection(path)) as base:

@@ -184,12 +184,13 @@ class DatabaseSession:
                     touches = now
                     continue
             before = self.state()
+            made = self.registry.statements, _steps_of(worker)
             self.attempt()
             try:
                 result = call()
             except self.errors as error:
                 refused = self.in_the_way(error)
-                self._done(worker, at, text, before, refused, stepped)
+                self._done(worker, at, text, before, refused, stepped, made)
                 if not refused or worker.hub.phase is not Phase.RUN or not self.would_wait():
                     raise
                 if until is None:
@@ -199,9 +200,9 @@ class DatabaseSession:
                     raise
                 continue
             except BaseException:
-                self._done(worker, at, text, before, False, stepped)
+                self._done(worker, at, text, before, False, stepped, made)
                 raise
-            self._done(worker, at, text, before, False, stepped)
+            self._done(worker, at, text, before, False, stepped, made)
             return result
 
     def own(self, worker: Worker, text: str) -> None:
@@ -256,17 +257,25 @@ class DatabaseSession:
             writes.append(name + WRITE_LOCK)
 
     def _done(
-        self, worker: Worker, at: str, text: str, before: int, refused: bool, stepped: bool
-    ) -> None:
-        """The record says what came of it; if something was given up, those who wait may go on."""
+        self, worker: Worker, at: str, text: str, before: int, refused: bool, stepped: bool,
+        made: tuple[int, int],
+    ) -> None:  # fmt: skip
+        """The record says what came of it; if something was given up, those who wait may go on.
+        ``made``: how many statements, and steps, there were before its call."""
         after = self.state()
+        between = self.registry.statements != made[0]
+        if _steps_of(worker) != made[1]:
+            worker.doubt(
+                "functions of the program in a statement of SQL",
+                "others go on in the middle of the statement, which holds locks by then",
+            )
         self.registry.statements += 1
         if self.altering:
             self.registry.alterations += 1
             self.altering = after != NOTHING
         if stepped:
             _record(worker, told(self.label, text, after, refused))
-        if after < before:
+        if after < before or between:  # what was held in the middle of it is not held any more
             self.registry.released(worker, at, self.databases)
 
     def _wait(self, worker: Worker, at: str, seconds: float) -> bool:
@@ -280,6 +289,11 @@ class DatabaseSession:
             return bool(worker.step(Op(WAIT, number, at, None, seconds)))
         finally:
             registry.waiting.pop(number, None)
+
+
+def _steps_of(worker: Worker) -> int:
+    """How many steps there were in the schedule, as far as they are recorded."""
+    return len(worker.hub.controller.log) if worker.hub.phase is Phase.RUN else 0
 
 
 def _record(worker: Worker, text: str) -> None:
