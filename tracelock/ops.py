@@ -102,11 +102,13 @@ class AtomicBody:
     rehearses, the real worker runs). ``read(id) -> value`` and ``write(id, value)`` are the
     backend's own. A :class:`~tracelock.errors.StepFailure` inside is kept as ``failure`` and
     thrown by the machine when it is resumed, so neither method raises it. ``touches`` is the
-    static footprint, every variable the block can mention.
+    static footprint, every variable the block can mention; ``looks``: those of them that it never
+    changes, as far as that is known before it runs.
     """
 
     __slots__ = ()
     touches: frozenset[int]
+    looks: frozenset[int] = frozenset()
 
     def run(self, read: Callable[[int], Value], write: Callable[[int, Value], None]) -> None:
         raise NotImplementedError
@@ -270,7 +272,12 @@ def accesses(op: Op) -> tuple[tuple[Place, ...], tuple[Place, ...]]:
     """
     kind = op.kind
     if kind == ATOMIC:
-        return (), tuple([(THINGS, number) for number in op.body.touches])
+        body = op.body
+        changed = body.touches - body.looks if body.looks else body.touches
+        return (
+            tuple([(THINGS, number) for number in body.looks]),
+            tuple([(THINGS, number) for number in changed]),
+        )
     subject = _SUBJECT[kind]
     if subject == _NOTHING:
         return (), ()

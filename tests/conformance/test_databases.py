@@ -44,8 +44,9 @@ def statements(found: Explored) -> list[str]:
     assert found.trace is not None
     told = []
     for event in found.trace.events:
-        values = event.value if isinstance(event.value, dict) else {"": event.value}
-        step = next((s for one in values.values() if (s := step_of(one))), step_of(event.result))
+        values = [event.value, event.result]
+        values += [one for part in values if isinstance(part, dict) for one in part.values()]
+        step = next((s for one in values if (s := step_of(one))), None)
         if step is not None:
             told.append(f"{found.trace.workers[event.worker]}: {step.text}")
     return told
@@ -67,6 +68,10 @@ FOUND: dict[str, tuple[Any, Any, dict[str, Any], str, tuple[str, ...]]] = {
     "lost update, write-ahead log": (
         programs.add_in_two, programs.add_in_two, {"setup": fresh_wal}, "database-lost-update",
         ("`SELECT n FROM account`",),
+    ),
+    "lost update of statements alone": (
+        programs.add_alone, programs.add_alone, {}, "database-lost-update",
+        ("`SELECT n FROM account`", "`UPDATE account SET n = ? WHERE rowid = ? (1, 1)`"),
     ),
     "forgotten BEGIN IMMEDIATE": (
         programs.add_deferred, programs.add_deferred, {}, "database-locked",
@@ -368,6 +373,35 @@ def test_the_time_is_virtual_and_chance_is_told() -> None:
     assert explore(stamps, check=None).verdict == "verified"
     found = explore(draws, check=None)
     assert found.verdict == "passed" and found.account.not_seen == ["random() of SQLite"]
+
+
+class Counted:
+    def __init__(self) -> None:
+        self.path, self.lock = fresh(), threading.Lock()
+
+
+def calls_back(state: Counted) -> None:
+    def one_more(n: int) -> int:
+        with state.lock:
+            return n + 1
+
+    with closing(sqlite3.connect(state.path, isolation_level=None)) as base:
+        base.create_function("one_more", 1, one_more)
+        base.execute("UPDATE account SET n = one_more(n)")
+
+
+def comes_between(state: Counted) -> None:
+    with state.lock, closing(sqlite3.connect(state.path, isolation_level=None)) as base:
+        base.execute("PRAGMA user_version")
+    programs.add_at_once(state.path)
+
+
+def test_who_is_refused_in_the_middle_of_a_statement_is_told_when_that_is_over() -> None:
+    found = explore(
+        calls_back, comes_between, setup=Counted, check=lambda state: is_two(state.path)
+    )
+    assert found.verdict == "passed", found.story()
+    assert "functions of the program in a statement of SQL" in found.account.not_seen
 
 
 # --- what is not seen ----------------------------------------------------------------------------

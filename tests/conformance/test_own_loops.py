@@ -226,3 +226,17 @@ def test_the_list_of_all_tasks_is_no_part_of_the_program() -> None:
     assert explored.account is not None
     told = [*explored.account.variables, *explored.account.unseen]
     assert not [name for name in told if "Task" in name or "_iterating" in name]
+
+
+@pytest.mark.parametrize("safely", [True, False])
+def test_in_debug_mode_other_threads_may_call_what_is_safe_and_nothing_else(safely: bool) -> None:
+    async def main(s: State) -> None:
+        loop, done = asyncio.get_running_loop(), asyncio.Event()
+        loop.set_debug(True)
+        call = loop.call_soon_threadsafe if safely else loop.call_soon
+        await loop.run_in_executor(None, lambda: call(done.set))
+        await done.wait()
+
+    found = explore(by_run(main), check=None, schedules=1, shrink=False, confirm=0)
+    assert found.failed is not safely, found.story()
+    assert safely or "Non-thread-safe operation" in found.trace.verdict.message  # type: ignore

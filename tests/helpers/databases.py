@@ -58,6 +58,14 @@ def add_in_two(path: str) -> None:
             base.execute("UPDATE account SET n = ?", (n + 1,))
 
 
+def add_alone(path: str) -> None:
+    """Each statement is a transaction of its own."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as base:
+        n = base.execute("SELECT n FROM account").fetchone()[0]
+        base.execute("UPDATE account SET n = ? WHERE rowid = ?", (n + 1, 1))
+        base.execute("UPDATE doctor SET on_call = 0 WHERE rowid = 1")
+
+
 def add_at_once(path: str) -> None:
     """The statement computes."""
     with closing(sqlite3.connect(path)) as base, base:

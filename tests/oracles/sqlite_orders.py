@@ -42,7 +42,8 @@ def make(path: str, setup: Iterable[str]) -> None:
 def content(path: str) -> Any:
     """All rows of all tables."""
     connection = sqlite3.connect(path)
-    names = [row[0] for row in connection.execute("select name from sqlite_master order by name")]
+    tables = "select name from sqlite_master where type = 'table' order by name"
+    names = [row[0] for row in connection.execute(tables)]
     rows = {name: sorted(connection.execute(f"select * from {name}")) for name in names}
     connection.close()
     return tuple((name, tuple(found)) for name, found in rows.items())
@@ -90,7 +91,7 @@ def _step(worker: _Worker, now: float) -> None:
         statement = worker.script[worker.place]
         try:
             cursor = worker.connection.execute(statement)
-        except sqlite3.OperationalError as error:
+        except sqlite3.Error as error:
             if worker.asked:
                 if worker.until < 0:
                     worker.until = now + LIMIT

@@ -60,8 +60,9 @@ USES = {
 
 
 class Body(AtomicBody):
-    def __init__(self, touches: frozenset[int]) -> None:
-        self.touches = touches  # type: ignore[misc]
+    def __init__(self, touches: frozenset[int], looks: frozenset[int]) -> None:
+        self.touches = touches | looks  # type: ignore[misc]
+        self.looks = looks  # type: ignore[misc]
 
 
 @st.composite
@@ -73,7 +74,8 @@ def ops(draw: Any) -> Op:
     if kind <= FETCH_ADD:
         return Op(kind, draw(st.integers(0, 2)), "", 1, expect=draw(st.integers(0, 1)))
     if kind == ATOMIC:
-        return Op(kind, -1, "", body=Body(draw(st.frozensets(st.integers(0, 2)))))
+        some = st.frozensets(st.integers(0, 2))
+        return Op(kind, -1, "", body=Body(draw(some), draw(some)))
     if kind == ACQUIRE:
         target = draw(st.sampled_from(tuple(USES)))
         return Op(draw(st.sampled_from(USES[target])), target, "", 1)
@@ -97,7 +99,8 @@ def in_words(op: Op, joined: bool) -> tuple[set[Any], set[Any]]:
     if kind == READ:
         return {thing(target)}, set()
     if kind == ATOMIC:
-        return set(), {thing(number) for number in op.body.touches}
+        looks = {thing(number) for number in op.body.looks}
+        return looks, {thing(number) for number in op.body.touches} - looks
     if kind == JOIN:
         return {("worker", target)}, set()
     if kind == SPAWN:

@@ -50,13 +50,14 @@ class VariablesStep(AtomicBody):
     The values stay in the real objects; ``shown`` is what the trace shows of those written.
     """
 
-    __slots__ = ("reads", "shown", "touches", "writes")
+    __slots__ = ("looks", "reads", "shown", "touches", "writes")
 
     def __init__(self, reads: Iterable[int], writes: Iterable[int], shown: Value = None) -> None:
         self.reads = tuple(reads)
         self.writes = tuple(writes)
         self.shown = shown
         self.touches = frozenset((*self.reads, *self.writes))
+        self.looks = self.touches.difference(self.writes)
 
     def rehearse(self, read: Callable[[int], Value], write: Callable[[int, Value], None]) -> None:
         for number in self.reads:

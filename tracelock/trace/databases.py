@@ -6,8 +6,8 @@ import re
 from typing import Any, Final, NamedTuple
 
 __all__ = [
-    "CONNECTION", "DATABASE", "WAITS", "WRITE_LOCK", "DatabaseStep", "database_of", "step_of",
-    "told",
+    "CONNECTION", "DATABASE", "DIVIDED", "WAITS", "WRITE_LOCK", "DatabaseStep", "database_of",
+    "part_name", "step_of", "told",
 ]  # fmt: skip
 
 #: What the names of variables begin with: of a database in memory that several connections have,
@@ -17,6 +17,8 @@ CONNECTION: Final = "connection:"
 #: What the name of the right to write ends with, and of what somebody waits for.
 WRITE_LOCK: Final = " write lock"
 WAITS: Final = " let go"
+#: What the name of the variable ends with that says that parts of a database are told apart.
+DIVIDED: Final = " is divided"
 #: The longest text of a statement, in characters.
 LONGEST: Final = 200
 #: A longer value of an event is no statement: a bound against traces from strangers.
@@ -30,6 +32,7 @@ _TOLD: Final = re.compile(
     r"(?P<refused> \(database is locked\))?",
     re.DOTALL,
 )
+_PART: Final = re.compile(r" part \d+$")
 _WAITED: Final = re.compile(rf"(.*?){WAITS}#\d+@.*", re.DOTALL)
 
 
@@ -70,4 +73,11 @@ def database_of(target: str | None) -> str:
     if target is None or target.startswith(CONNECTION):
         return ""
     waited = _WAITED.fullmatch(target)
-    return waited[1] if waited is not None else target.removesuffix(WRITE_LOCK)
+    if waited is not None:
+        return waited[1]
+    return _PART.sub("", target).removesuffix(WRITE_LOCK).removesuffix(DIVIDED)
+
+
+def part_name(database: str, number: int) -> str:
+    """The variable of one part of a database: some of the rows of some of its tables."""
+    return f"{database} part {number}"

@@ -8,6 +8,13 @@ who makes it. ``NAME write lock`` is the right to change it, which the changing 
 transaction write, and its end. A connection has a variable too, since what is done by one
 connection comes one after the other, whoever does it.
 
+A statement that is a transaction of its own, and whose effect is known, holds nothing before its
+step and nothing after it. Two of these are in each other's way only by what they read and write, so
+that they write ``NAME part N`` for what they change, and only look at ``NAME`` and at the right to
+write, which says whether they are refused. Who begins or ends a read looks at all parts. A
+statement of a transaction that already holds all that it needs is the connection's own: nobody else
+can change what it reads, nor does it let anybody in or shut anybody out.
+
 The library never waits: where it would, it refuses, and the worker waits in virtual time until some
 other connection has let go of something. Then it tries again, which is a step of its own.
 
@@ -30,7 +37,14 @@ from tracelock.instrument.hub import Hub, Phase
 from tracelock.instrument.wings import Wing
 from tracelock.instrument.worker import Worker, here
 from tracelock.ops import ATOMIC, READ, SET, WAIT, WRITE, ObjectSpec, Op
-from tracelock.trace.databases import CONNECTION, WAITS, WRITE_LOCK, told
+from tracelock.trace.databases import (
+    CONNECTION,
+    DIVIDED,
+    WAITS,
+    WRITE_LOCK,
+    part_name,
+    told,
+)
 
 _Result = TypeVar("_Result")
 
@@ -50,11 +64,16 @@ class Touches(NamedTuple):
 
     ``reads``: begins or ends a read of what is committed. ``writes``: what is committed may change,
     or readers may be let in or shut out. ``locks``: the right to write may be taken or given up.
+    ``parts``: it is a transaction of its own, which touches these parts alone: their numbers, each
+    with ``READ`` or ``WRITE``. ``held``: it touches nothing, since its transaction already holds
+    what it needs, and is told all the same.
     """
 
     reads: bool = False
     writes: bool = False
     locks: bool = False
+    parts: tuple[tuple[int, int], ...] | None = None
+    held: bool = False
 
 
 #: The statement is about the session alone.
@@ -62,6 +81,9 @@ OWN: Final = Touches()
 READS: Final = Touches(reads=True)
 CHANGES: Final = Touches(locks=True)
 COMMITS: Final = Touches(writes=True, locks=True)
+HELD: Final = Touches(held=True)
+#: How many parts of a database are told apart.
+PARTS: Final = 32
 #: What ends a session, or a transaction, by what it holds.
 ENDS: Final = {NOTHING: OWN, READING: READS, WRITING: COMMITS}
 
@@ -86,6 +108,7 @@ class DatabaseSession:
         self.stale = ""  # why it cannot be used in a later schedule
         self.databases: tuple[str, ...] = ()
         self.whole = False  # of its databases it is not known what of them a statement touches
+        self.altering = False  # it has changed more than rows, and not committed that yet
 
     # --- what each library does in its own way ------------------------------------------------
     def state(self) -> int:
@@ -138,12 +161,13 @@ class DatabaseSession:
     # --- statements ----------------------------------------------------------------------------
     def run(
         self, worker: Worker, text: str, touches: Touches, call: Callable[[], _Result],
-        others: Iterable[DatabaseSession] = (),
+        others: Iterable[DatabaseSession] = (), again: Callable[[], Touches] | None = None,
     ) -> _Result:  # fmt: skip
         """Do ``call``, a statement which is told as ``text``, when it is this worker's turn.
 
-        ``others``: sessions whose databases it changes too. Raises what the library raises, after
-        a wait for others where the library would have waited.
+        ``others``: sessions whose databases it changes too. ``again``: how it touches them, asked
+        once more where others have gone on with statements since. Raises what the library raises,
+        after a wait for others where the library would have waited.
         """
         self.meet(worker)
         for other in others:
@@ -152,14 +176,21 @@ class DatabaseSession:
         controller: Any = getattr(worker.hub, "controller", None)
         until: float | None = None
         while True:
+            known = self.registry.statements
             stepped = self._step(worker, at, text, touches, others)
+            if again is not None and self.registry.statements != known:
+                now = again()
+                if now != touches:  # a step for what it has become: this one was none
+                    touches = now
+                    continue
             before = self.state()
+            made = self.registry.statements, _steps_of(worker)
             self.attempt()
             try:
                 result = call()
             except self.errors as error:
                 refused = self.in_the_way(error)
-                self._done(worker, at, text, before, refused, stepped)
+                self._done(worker, at, text, before, refused, stepped, made)
                 if not refused or worker.hub.phase is not Phase.RUN or not self.would_wait():
                     raise
                 if until is None:
@@ -169,9 +200,9 @@ class DatabaseSession:
                     raise
                 continue
             except BaseException:
-                self._done(worker, at, text, before, False, stepped)
+                self._done(worker, at, text, before, False, stepped, made)
                 raise
-            self._done(worker, at, text, before, False, stepped)
+            self._done(worker, at, text, before, False, stepped, made)
             return result
 
     def own(self, worker: Worker, text: str) -> None:
@@ -194,26 +225,57 @@ class DatabaseSession:
             if self.whole and touches is not OWN:
                 writes.append(name)
                 continue
-            if touches.reads:
-                reads.append(name)
-            if touches.writes:
-                writes.append(name)
-            if touches.locks:
-                writes.append(name + WRITE_LOCK)
+            self._name(worker, name, touches, reads, writes)
         for other in others:
             writes.append(CONNECTION + other.label)
             for name in other.databases:
                 writes += [name, name + WRITE_LOCK]
         return touch(worker, at, reads, writes, told(self.label, text))
 
-    def _done(
-        self, worker: Worker, at: str, text: str, before: int, refused: bool, stepped: bool
+    def _name(
+        self, worker: Worker, name: str, touches: Touches, reads: list[str], writes: list[str]
     ) -> None:
-        """The record says what came of it; if something was given up, those who wait may go on."""
+        """What a statement reads and writes of the database ``name``."""
+        if touches.held:
+            self.registry.tell(worker, CONNECTION + self.label, name)
+            return
+        if touches is OWN:
+            return
+        parts = self.registry.parts(worker, name, touches)
+        if touches.parts is not None and parts:
+            reads += [name, name + WRITE_LOCK, name + DIVIDED]
+            for number, kind in touches.parts:
+                (reads if kind == READ else writes).append(parts[number])
+            return
+        if touches.parts is not None:
+            touches = COMMITS
+        if touches.reads:
+            reads += [name, *parts, name + DIVIDED] if parts else [name]
+        if touches.writes:
+            writes.append(name)
+        if touches.locks:
+            writes.append(name + WRITE_LOCK)
+
+    def _done(
+        self, worker: Worker, at: str, text: str, before: int, refused: bool, stepped: bool,
+        made: tuple[int, int],
+    ) -> None:  # fmt: skip
+        """The record says what came of it; if something was given up, those who wait may go on.
+        ``made``: how many statements, and steps, there were before its call."""
         after = self.state()
+        between = self.registry.statements != made[0]
+        if _steps_of(worker) != made[1]:
+            worker.doubt(
+                "functions of the program in a statement of SQL",
+                "others go on in the middle of the statement, which holds locks by then",
+            )
+        self.registry.statements += 1
+        if self.altering:
+            self.registry.alterations += 1
+            self.altering = after != NOTHING
         if stepped:
             _record(worker, told(self.label, text, after, refused))
-        if after < before:
+        if after < before or between:  # what was held in the middle of it is not held any more
             self.registry.released(worker, at, self.databases)
 
     def _wait(self, worker: Worker, at: str, seconds: float) -> bool:
@@ -227,6 +289,11 @@ class DatabaseSession:
             return bool(worker.step(Op(WAIT, number, at, None, seconds)))
         finally:
             registry.waiting.pop(number, None)
+
+
+def _steps_of(worker: Worker) -> int:
+    """How many steps there were in the schedule, as far as they are recorded."""
+    return len(worker.hub.controller.log) if worker.hub.phase is Phase.RUN else 0
 
 
 def _record(worker: Worker, text: str) -> None:
@@ -252,6 +319,8 @@ class Databases(Wing):
     """The sessions of one schedule, who waits for a database, and the files as they were before.
 
     ``waiting``: by the number of what a worker waits for, the databases that it is about.
+    ``statements``: how many were made in this schedule, ``alterations``: of these, those that may
+    have changed more than rows, so that others may have another effect from then on.
     """
 
     key = "databases"
@@ -260,12 +329,36 @@ class Databases(Wing):
     def __init__(self, hub: Hub) -> None:
         super().__init__(hub)
         self.waiting: dict[int, tuple[str, ...]] = {}
+        self.statements = self.alterations = 0
+        self._parts: dict[str, tuple[str, ...]] = {}
         self.sessions: weakref.WeakSet[DatabaseSession] = weakref.WeakSet()
         self.copies = FileCopies()
 
     def begin(self) -> None:
         """A schedule begins."""
         self.waiting.clear()
+        self.statements = self.alterations = 0
+
+    def parts(self, worker: Worker, name: str, touches: Touches) -> tuple[str, ...]:
+        """The variables of the parts of a database, none where they are not told apart: that is so
+        from the schedule on after one in which a worker has touched parts alone, and another one
+        the database."""
+        divided = name + DIVIDED
+        if worker.hub.phase is not Phase.RUN:
+            return ()
+        if not worker.hub.names.named(divided).shared:
+            worker.used_by_name(divided, READ if touches.parts is None else WRITE)
+            return ()
+        if name not in self._parts:
+            self._parts[name] = tuple(part_name(name, number) for number in range(PARTS))
+        return self._parts[name]
+
+    def tell(self, worker: Worker, connection: str, name: str) -> None:
+        """A statement is its connection's own, and has to be told: from the next schedule on it is
+        a step, where others have the database ``name``."""
+        names = worker.hub.names
+        if any(names.named(one).shared for one in (name, name + WRITE_LOCK)):
+            names.suspect(names.named(connection))
 
     def released(self, worker: Worker, at: str, names: tuple[str, ...]) -> None:
         """A session has given up something of these databases: who waits for one may try again."""

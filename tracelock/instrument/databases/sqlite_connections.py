@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import sqlite3
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, Final
 
 from tracelock.instrument.databases.resource import ENDS, NOTHING, READS, session_worker
-from tracelock.instrument.databases.sqlite_cursors import (
-    LEVEL,
-    ControlledCursor,
-    class_below,
-    in_transaction,
-)
+from tracelock.instrument.databases.sqlite_cursors import ControlledCursor, class_below
+from tracelock.instrument.databases.sqlite_dependence import LEVEL, in_transaction
 from tracelock.instrument.databases.sqlite_session import BUSY, LOCKED, SQLiteSession, acting
 
 _TOTAL: Final[Any] = vars(sqlite3.Connection)["total_changes"]
@@ -196,6 +193,29 @@ class ControlledConnection(sqlite3.Connection):
         worker = session_worker()
         if worker is not None:
             worker.doubt(f"sqlite3.Connection.{name}", "what it does is not under control")
+
+
+def _with_functions(name: str) -> Any:
+    """A method by which the program has its own functions called in the middle of statements: of
+    their effects nothing is known any more."""
+    real = vars(sqlite3.Connection)[name]
+
+    @functools.wraps(real)
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if self._tracelock_session is not None:
+            self._tracelock_session.plain = False
+        return real(self, *args, **kwargs)
+
+    return method
+
+
+for _name in (
+    "create_function", "create_aggregate", "create_window_function", "create_collation",
+    "set_authorizer", "set_progress_handler", "set_trace_callback", "enable_load_extension",
+    "setconfig",
+):  # fmt: skip
+    if _name in vars(sqlite3.Connection):
+        setattr(ControlledConnection, _name, _with_functions(_name))
 
 
 def _autocommit(real: Any) -> property:

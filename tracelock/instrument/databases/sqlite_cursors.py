@@ -24,30 +24,28 @@ from tracelock.instrument.databases.resource import (
     Touches,
     session_worker,
 )
+from tracelock.instrument.databases.sqlite_dependence import (
+    LEVEL,
+    in_transaction,
+    prepare,
+    touching,
+)
 from tracelock.instrument.databases.sqlite_session import SQLiteSession, acting
 from tracelock.instrument.databases.sqlite_text import (
     busy_timeout,
     changes_rows,
     statements,
-    touches_of,
     verb,
 )
 from tracelock.instrument.worker import Worker
 
 _Result = TypeVar("_Result")
 _RealCursor: Final = sqlite3.Cursor
-#: Attributes of the module's own classes, as they are there.
-_IN_TRANSACTION: Final[Any] = vars(sqlite3.Connection)["in_transaction"]
-LEVEL: Final[Any] = vars(sqlite3.Connection)["isolation_level"]
+#: An attribute of the module's own class, as it is there.
 _ROWCOUNT: Final[Any] = vars(sqlite3.Cursor)["rowcount"]
 #: Parameters that are told with a statement.
 _PLAIN: Final = frozenset({int, float, str, bool, type(None)})
 _LONGEST: Final = 60
-
-
-def in_transaction(connection: Any) -> bool:
-    """Whether a real connection is in a transaction."""
-    return bool(_IN_TRANSACTION.__get__(connection))
 
 
 class ControlledCursor(sqlite3.Cursor):
@@ -76,15 +74,13 @@ class ControlledCursor(sqlite3.Cursor):
         if about:
             return self._tracelock_limit(session, sql, limit)
         self._tracelock_end_rows(worker, session)
-        inside, begins = in_transaction(connection), connection._tracelock_begins
-        touches = touches_of(sql, inside, begins, session.state())
-        if begins and not inside and changes_rows(sql):
-            whole = (LEVEL.__get__(connection) or "").upper() == "EXCLUSIVE"
-            touches = COMMITS if whole else touches
+        begins = connection._tracelock_begins
+        prepare(session, sql)
+        again = partial(touching, session, connection, sql, parameters, begins)
         self._tracelock_text = text = _with_parameters(sql, parameters)
         run = super().execute
         try:
-            session.run(worker, text, touches, lambda: run(sql, parameters))
+            session.run(worker, text, again(), lambda: run(sql, parameters), again=again)
         finally:
             if verb(sql) in ("attach", "detach"):
                 session.look(worker)
@@ -112,15 +108,18 @@ class ControlledCursor(sqlite3.Cursor):
         rows = list(parameters)  # an iterator is at its end when it is tried once more
         run = super().executemany
         inside = connection._tracelock_begins or in_transaction(connection)
-        touches = touches_of(sql, inside, connection._tracelock_begins, session.state())
+        begins = connection._tracelock_begins
         text = f"{sql} [{len(rows)} rows]"
         if inside or not rows:
-            session.run(worker, text, touches, lambda: run(sql, rows))
+            first = rows[0] if rows else ()
+            again = partial(touching, session, connection, sql, first, begins)
+            session.run(worker, text, again(), lambda: run(sql, rows), again=again)
             return self
         count = 0
         for row in rows:  # each is a transaction of its own
             one = _with_parameters(sql, row)
-            session.run(worker, one, touches, partial(run, sql, [row]))
+            again = partial(touching, session, connection, sql, row, begins)
+            session.run(worker, one, again(), partial(run, sql, [row]), again=again)
             count += max(0, _ROWCOUNT.__get__(self))
         self._tracelock_count = count
         return self
@@ -146,24 +145,24 @@ class ControlledCursor(sqlite3.Cursor):
                 LEVEL.__set__(connection, None)
         try:
             for statement in statements(sql_script):
-                inside = in_transaction(connection)
-                touches = touches_of(statement, inside, False, session.state())
-                self._tracelock_one(worker, session, statement, touches)
+                self._tracelock_one(worker, session, statement)
         finally:
             if legacy and level is not None:
                 LEVEL.__set__(connection, level)
         return self
 
-    def _tracelock_one(
-        self, worker: Worker, session: SQLiteSession, statement: str, touches: Touches
-    ) -> None:
+    def _tracelock_one(self, worker: Worker, session: SQLiteSession, statement: str) -> None:
         about, limit = busy_timeout(statement)
         if about and limit is not None:
             self._tracelock_limit(session, statement, limit)
             return
         cursor = _RealCursor(self.connection)
         cursor.row_factory = None
-        session.run(worker, statement, touches, lambda: cursor.execute(statement).fetchall())
+        prepare(session, statement)
+        again = partial(touching, session, self.connection, statement, (), False)
+        session.run(
+            worker, statement, again(), lambda: cursor.execute(statement).fetchall(), again=again
+        )
         if verb(statement) in ("attach", "detach"):
             session.look(worker)
 

@@ -64,9 +64,10 @@ class Native:
         at = id(connection) + object.__basicsize__
         return ctypes.c_void_p.from_address(at).value or 0
 
-    def state(self, handle: int) -> int:
-        """0: no transaction, 1: it reads, 2: it has the right to write."""
-        return max(0, int(self._state(handle, None)))
+    def state(self, handle: int, schema: bytes | None = None) -> int:
+        """0: no transaction, 1: it reads, 2: it has the right to write. ``schema``: in which of its
+        databases, None for the most in any."""
+        return max(0, int(self._state(handle, schema)))
 
     def number(self) -> int:
         """A number for a new connection."""

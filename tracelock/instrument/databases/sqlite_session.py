@@ -19,6 +19,7 @@ from tracelock.instrument.databases.resource import (
     DatabaseSession,
     session_worker,
 )
+from tracelock.instrument.databases.sqlite_effects import SqlEffect
 from tracelock.instrument.databases.sqlite_functions import undefine
 from tracelock.instrument.databases.sqlite_native import NATIVE
 from tracelock.instrument.files.access import paths_of
@@ -37,7 +38,12 @@ _DATABASES: Final = "PRAGMA database_list"
 
 class SQLiteSession(DatabaseSession):
     """``thread``: the only one that may use the connection, None for any. ``cursors``: those that
-    there are, which may have a statement that is not at its end."""
+    there are, which may have a statement that is not at its end.
+
+    ``main``: its own database, and not one that was attached, is what others may have too.
+    ``plain``: it was given no functions, and no settings of which it is not known what they do.
+    ``plans``: the effects of statements, of the database whose ``tables`` are these after
+    ``planned`` alterations."""
 
     errors: ClassVar[tuple[type[Exception], ...]] = (sqlite3.OperationalError,)
 
@@ -46,6 +52,10 @@ class SQLiteSession(DatabaseSession):
         self.files: set[str] = set()
         self.thread = get_ident() if checks else None
         self.cursors: weakref.WeakSet[Any] = weakref.WeakSet()
+        self.main, self.plain = False, True
+        self.tables: dict[int, str] | None = None
+        self.plans: dict[Any, SqlEffect | None] = {}
+        self.planned = -1
         self._connection: Callable[[], Any] = lambda: None
         self._handle = 0
         self._number = 0
@@ -63,6 +73,7 @@ class SQLiteSession(DatabaseSession):
             found = database_name(worker, name, uri)
         self.databases = (found,) if found else ()
         self.whole = _shares_cache(name, uri)
+        self.main, self.plain = bool(found), not (uri and "?" in name)
         if found:
             # nothing of a schedule has to outlive a loss of power, and to wait for the disk is most
             # of what a commit takes; whoever is shut out now goes without
@@ -78,6 +89,13 @@ class SQLiteSession(DatabaseSession):
         if NATIVE is None or not self._handle:
             return NOTHING
         return NATIVE.state(self._handle)
+
+    def state_of_main(self) -> int:
+        """The same of its own database alone, without those that were attached and temporary
+        tables."""
+        if NATIVE is None or not self._handle:
+            return NOTHING
+        return NATIVE.state(self._handle, b"main")
 
     def attempt(self) -> None:
         if NATIVE is not None:

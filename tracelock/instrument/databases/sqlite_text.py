@@ -26,6 +26,10 @@ _BUSY: Final = re.compile(r"(?:=\s*|\(\s*)([+-]?\d+)\s*\)?\s*;?\s*", re.DOTALL)
 _CHANGING: Final = re.compile(r"\b(?:insert|update|delete|replace)\b", re.IGNORECASE)
 _READING: Final = frozenset({"select", "values", "explain"})
 _ROWS: Final = frozenset({"insert", "update", "delete", "replace"})
+#: Statements that change rows, or what a transaction is.
+_KNOWN: Final = _READING | _ROWS | {
+    "with", "begin", "commit", "end", "rollback", "savepoint", "release",
+}  # fmt: skip
 #: Settings of the connection alone.
 _SETTINGS: Final = frozenset(
     {
@@ -71,6 +75,18 @@ def changes_rows(sql: str) -> bool:
     return first in _ROWS or (
         first == "with" and _CHANGING.search(_QUOTED.sub("", sql)) is not None
     )
+
+
+def alters(sql: str) -> bool:
+    """Whether a statement may change more than rows: tables, triggers, settings."""
+    first = verb(sql)
+    return bool(first) and first not in _KNOWN and not (first == "pragma" and not sets_more(sql))
+
+
+def sets_more(sql: str) -> bool:
+    """Whether a statement sets what is not known to leave it as it is how others take effect."""
+    found = _PRAGMA.match(words(sql))
+    return found is not None and found[1].lower() not in _SETTINGS | _LOOKING
 
 
 def busy_timeout(sql: str) -> tuple[bool, int | None]:

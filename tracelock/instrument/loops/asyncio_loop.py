@@ -281,6 +281,12 @@ class ControlledLoop(asyncio.SelectorEventLoop):
         finally:
             self._ready.safely = False
 
+    def _check_thread(self) -> None:
+        """In debug mode, that only the thread of the loop calls ``call_soon``: what others call is
+        made by that as well."""
+        if not self._ready.safely:
+            super()._check_thread()  # type: ignore[misc]
+
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         if self.tasks.reported(context):
             super().call_exception_handler(context)

@@ -304,7 +304,8 @@ class HappensBefore(Possible):
             if self.cooperative:
                 step = (worker, picks, -1, -1)
             elif kind == ATOMIC:
-                step = (worker, picks, 0, own | self.static(op)[1])
+                looks, changes = self.static(op)
+                step = (worker, picks, looks, own | changes)
             known = kind not in (COMPARE_EXCHANGE, SPAWN) or self.unforeseen
             last = (worker, (), step[2], step[3]) if known else None
             if self.blocks:
