@@ -648,6 +648,14 @@ EXTENDED: dict[str, dict[str, int]] = {
     "conformance/test_twin.py": {
         "test_twins_of_the_library": 3,
     },
+    "system/test_kept_code.py": {
+        "test_auto_keeps_all_its_stages": 0,
+        "test_of_a_program_that_depends_on_more_nothing_is_verified": 0,
+        "test_out_of_time": 0,
+        "test_processes_that_are_killed": 0,
+        "test_the_first_failure_ends_it_each_time": 0,
+        "test_what_a_killed_process_leaves_behind_is_gone_on_with": 0,
+    },
     "system/test_failure_story.py": {
         "test_a_pool_that_checks_once_is_told_in_forty_rows": 2,
         "test_a_replay_tells_the_same_story": 2,

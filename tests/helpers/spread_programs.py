@@ -100,3 +100,20 @@ def stepped(one: Account) -> None:
 
 def goes_on(one: Account) -> Any:
     one.flags[0] = 1
+
+
+async def meets(one: Account) -> None:
+    """What its steps touch is beyond what can be told of a step."""
+    barrier = one.fees or asyncio.Barrier(2)
+    one.fees = barrier
+    await barrier.wait()
+    one.flags[0] = 1
+
+
+async def trio_step(one: Account) -> None:
+    import trio
+
+    seen = one.total
+    for _ in range(2):
+        await trio.lowlevel.checkpoint()
+    one.total = seen + 1

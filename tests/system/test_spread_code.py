@@ -290,10 +290,20 @@ def test_a_file_of_another_program_or_with_other_content(tmp_path: Path) -> None
         explore(**RIGHT, **how)
 
 
-def test_what_dpor_has_left_is_not_written_down(tmp_path: Path) -> None:
-    kept = Spreading(checkpoint=str(tmp_path / "search.json"))
-    with pytest.raises(UsageError, match="what dpor has left to do of real code cannot be written"):
-        explore(**RIGHT, strategy="dpor", spreading=kept)
+def test_a_kept_tree_is_shared_later(tmp_path: Path) -> None:
+    path = str(tmp_path / "search.json")
+    how = {"strategy": "dpor", "every": True, "shrink": False, "confirm": 0, "schedules": 4_000}
+    program = SYSTEMATIC[1]
+    alone = explore(**program, **how)
+    explore(**program, **{**how, "schedules": 20}, spreading=Spreading(checkpoint=path))
+    for schedules in (45, 4_000):
+        _running[:] = [Late(1)]
+        shared = Spreading(executor=_running[0], width=3, checkpoint=path)
+        found = explore(**program, **{**how, "schedules": schedules}, spreading=shared)
+        assert _running[0].ran > 1
+    _running.clear()
+    assert (found.verdict, found.executions) == (alone.verdict, alone.executions)
+    assert ends(found) == ends(alone)
 
 
 # --- what is refused -------------------------------------------------------------------------

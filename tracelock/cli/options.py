@@ -163,8 +163,7 @@ def _search(backend: str) -> tuple[Option | Either, ...]:
         )),
         _value("--checkpoint", "FILE",
                "keep what was found and what is left in FILE, and go on from it if it is there; "
-               "--schedules then counts those before too; states cannot be kept, nor dpor of "
-               "Python code", CHECKPOINT),
+               "--schedules then counts those before too; states cannot be kept", CHECKPOINT),
         _value("--prefix", "TRACE:K",
                "explore only schedules that begin with the first K events of TRACE"),
         Either((

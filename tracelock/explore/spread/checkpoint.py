@@ -37,7 +37,7 @@ PAUSE: Final = 2.0
 _NAMES: Final = {
     "scenario": "scenario", "backend": "backend", "rules": "rules", "clock": "clock",
     "strategy": "strategy", "seed": "seed", "depth": "depth", "steps": "number of steps",
-    "engine": "engine", "prefix": "prefix",
+    "engine": "engine", "python": "Python", "prefix": "prefix",
 }  # fmt: skip
 
 
@@ -100,7 +100,7 @@ class CheckpointFile:
             raise UsageError(f"{self.path}: this is not a checkpoint ({FORMAT})")
         version = data.get("tracelock")
         if version != __version__:
-            raise self._other(f"it was made by tracelock {version}, this is {__version__}")
+            raise self.other(f"it was made by tracelock {version}, this is {__version__}")
         known = data.get("search")
         stages = data.get("stages")
         if not isinstance(known, dict) or not isinstance(stages, dict):
@@ -109,8 +109,8 @@ class CheckpointFile:
             was, now = known.get(key), self.identity.get(key)
             if was != now:
                 if key in ("scenario", "rules", "prefix"):
-                    raise self._other(f"it is of another {name}")
-                raise self._other(f"its {name} is {was}, not {now}")
+                    raise self.other(f"it is of another {name}")
+                raise self.other(f"its {name} is {was}, not {now}")
         kept = data.get("digest")
         if kept is not None and kept != _sum(stages):
             raise UsageError(
@@ -120,7 +120,8 @@ class CheckpointFile:
         self._as_written = kept is not None
         self.stages = stages
 
-    def _other(self, why: str) -> UsageError:
+    def other(self, why: str) -> UsageError:
+        """What to say where the file is of another search."""
         return UsageError(
             f"cannot go on from {self.path}: {why}. Name another file for this search, or take "
             "this one away"

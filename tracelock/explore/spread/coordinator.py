@@ -137,6 +137,8 @@ def spread(
                     renew()
                     break
                 take(shard, result)
+            if isinstance(source, Relearning) and source.over:
+                found.stopped = source.over
             tell()
     except KeyboardInterrupt:
         found.stopped = "interrupted"

@@ -13,14 +13,20 @@ from dataclasses import replace
 from typing import Any, Final
 
 from tracelock.explore.spread.shards import Shard, ShardResult
-from tracelock.explore.spread.sources import Levels, Tree
+from tracelock.explore.spread.sources import Levels, StepParts, Tree
 from tracelock.objects import VARIABLE
 from tracelock.ops import ObjectSpec
 from tracelock.schedulers.dpor.subtree import Subtree
 from tracelock.schedulers.dpor.wakeup import Step
 
 #: A source whose parts do not depend on one another, made anew each time.
-Make = Callable[[], "Tree | Levels"]
+Make = Callable[[], "Tree | Levels | StepParts"]
+#: How a part may end that has not made all of its schedules to their ends.
+_CUT_SHORT: Final = frozenset({"seconds", "interrupted", "killed"})
+#: Schedules of the first part; the next ones have up to so many times as many, if their time is
+#: enough for that.
+FIRST_COUNT: Final = 32
+GROWTH: Final = 2
 #: Schedules a second, before that is known.
 FIRST_RATE: Final = 200.0
 #: Where a specification of an object has the number of another.
@@ -31,14 +37,19 @@ class Relearning:
     """What ``make`` gives, again and again. ``known``: with what its parts are run. ``executions``:
     those since it began for the last time. ``missed``: something planned could not be had;
     ``lost``: some part could not be found again, as the program depends on more than its
-    schedule.
+    schedule. ``coarser``: what is made from the start on instead of ``make`` once a part has gone
+    ``beyond`` what that can do.
 
     A part comes back after so many schedules, not seconds: where schedules run in a forked process
     some may have been run that do not count any more when the time is up, and nobody would run them
-    again. So a part that the time has cut short leaves the search unfinished."""
+    again. So a part that was cut short is as if it had not begun: its result, one of ``cut_short``,
+    is to be told of, but all of it is still to be done."""
 
-    def __init__(self, make: Make, known: bytes) -> None:
+    def __init__(self, make: Make, known: bytes, coarser: Make | None = None) -> None:
         self._make = make
+        self._coarser = coarser
+        self.cut_short: list[ShardResult] = []
+        self._most = FIRST_COUNT  # schedules of the next part
         self.limit: int | None = None
         self.lost = False
         self.missed = False
@@ -66,12 +77,28 @@ class Relearning:
     def finished(self) -> bool:
         return self.lost or self.inner.finished
 
+    @property
+    def over(self) -> str:
+        """Why no more parts are to be run, "" where they are."""
+        ends = (
+            "stuck" if one.code.noticed.stuck else one.stopped for one in self.cut_short if one.code
+        )
+        return next((end for end in ends if end != "seconds"), "")
+
+    def within(self, shard: Shard, seconds: float) -> Shard:
+        """A part with no more schedules than can be made in this time."""
+        count = max(1, int(seconds * self._rate))
+        return replace(shard, count=count if shard.count is None else min(count, shard.count))
+
     def run_by(self, run: Callable[[Shard], ShardResult]) -> None:
         """What runs the first executions of a part that is only planned."""
 
         def told(shard: Shard) -> ShardResult:
             shard.known = self.known
             result = run(shard)
+            if result.stopped in _CUT_SHORT:
+                self.cut_short.append(result)
+                raise KeyboardInterrupt
             self._adopt(shard, result)
             return result
 
@@ -95,7 +122,7 @@ class Relearning:
         self._given[shard.number] = shard
         count = shard.count
         if shard.seconds is not None:
-            most = max(1, int(shard.seconds * self._rate))
+            most = min(max(1, int(shard.seconds * self._rate)), self._most)
             count = most if count is None else min(most, count)
         return replace(shard, known=self.known, count=count, seconds=None)
 
@@ -104,6 +131,10 @@ class Relearning:
             return []
         code = result.code
         assert code is not None
+        if result.stopped in _CUT_SHORT or code.noticed.stuck:
+            self.cut_short.append(result)  # what it was given is out for good
+            return []
+        self._most = max(self._most, GROWTH * result.schedules)
         if code.seconds > 0.0 and result.schedules:
             self._rate = (self._rate + result.schedules / code.seconds) / 2
         given = self._given.pop(shard.number)
@@ -124,12 +155,36 @@ class Relearning:
         self.executions += sum(one.schedules for one in results)
         return results
 
+    # --- kept in a file ----------------------------------------------------------------------
+    def to_data(self) -> dict[str, Any]:
+        """For JSON: parts that are out, or were cut short, as they were when they were given."""
+        return {
+            "known": json.loads(self.known), "executions": self.executions,
+            "before": self._before, "lost": self.lost, "missed": self.missed,
+            "coarse": self._coarser is None, "left": self.inner.to_data(),
+        }  # fmt: skip
+
+    def go_on(self, data: dict[str, Any]) -> None:
+        """From what ``to_data`` gave."""
+        if data["coarse"] and self._coarser is not None:
+            self._make, self._coarser = self._coarser, None
+        self._begin(_bytes(data["known"]))
+        self.executions, self._before = int(data["executions"]), int(data["before"])
+        self.lost, self.missed = bool(data["lost"]), bool(data["missed"])
+        self.inner.go_on(data["left"], self.executions, ())
+
     # --- what is learnt ----------------------------------------------------------------------
     def _adopt(self, shard: Shard, result: ShardResult) -> bool:
         """Take in what a part has taught; False where the search begins again with that."""
         assert result.code is not None
         self.lost = self.lost or result.code.lost
-        self.missed = self.missed or result.code.missed or result.stopped == "seconds"
+        self.missed = self.missed or result.code.missed
+        if result.code.beyond and self._coarser is not None:
+            self._make, self._coarser = self._coarser, None
+            known = result.code.known
+            self._begin(self.known if known is None else _bytes(applied(json.loads(known))))
+            self.run_by(self._run)
+            return False
         if result.code.known is None:
             return True
         mine, theirs = json.loads(self.known), json.loads(result.code.known)
@@ -137,14 +192,18 @@ class Relearning:
         places = _placed(mine["objects"], theirs["objects"], begun)
         rest = {**theirs, "objects": mine["objects"]}
         if places is None or rest != mine:
-            self._begin(json.dumps(applied(theirs)).encode())
+            self._begin(_bytes(applied(theirs)))
             self.run_by(self._run)
             return False
-        self.known = json.dumps(mine).encode()
+        self.known = _bytes(mine)
         self._current.add(self.known)
         if places != list(range(len(places))):
             _translate(result, places, len(mine["groups"]) + 1)
         return True
+
+
+def _bytes(known: Any) -> bytes:
+    return json.dumps(known).encode()
 
 
 def _placed(mine: list[list[Any]], theirs: list[list[Any]], begun: int) -> list[int] | None:
@@ -205,7 +264,7 @@ def _translate(result: ShardResult, places: list[int], base: int) -> None:
         return [one(step) for step in steps]
 
     left = result.left
-    if left is not None:
+    if isinstance(left, Subtree):
         result.left = Subtree(
             several(left.path), left.root, [several(each) for each in left.sleeps],
             [[(level, one(step)) for level, step in tree] for tree in left.trees],

@@ -21,6 +21,7 @@ from tracelock.explore.running import Executed, Runner
 from tracelock.explore.search import Budget, Key, Progress, search
 from tracelock.schedulers.base import Choice, Scheduler, Wrapper
 from tracelock.schedulers.bounded import BoundedScheduler, Children
+from tracelock.schedulers.dpor.step_part import StepPart, StepPartScheduler
 from tracelock.schedulers.dpor.subtree import Subtree, SubtreeScheduler
 from tracelock.schedulers.dpor.wakeup import Step
 from tracelock.schedulers.pct import Drawn
@@ -85,7 +86,7 @@ class Shard:
     skip: int = 0
     count: int | None = None
     seconds: float | None = None
-    part: Subtree | None = None
+    part: Subtree | StepPart | None = None
     bound: int = 0
     children: list[Cursor] | None = None
     known: bytes = b""
@@ -110,13 +111,14 @@ class Seen:
 class CodeResult:
     """What a shard of real code tells besides: what is ``known`` of the program now, None where
     that is what it was; what was ``noticed`` (see ``session.elsewhere``), and its ``notes``.
-    ``lost``, ``missed``: see ``Relearning``. ``seconds``: how long it took."""
+    ``lost``, ``missed``, ``beyond``: see ``Relearning``. ``seconds``: how long it took."""
 
     known: bytes | None
     noticed: Any
     notes: list[str]
     lost: bool = False
     missed: bool = False
+    beyond: bool = False
     seconds: float = 0.0
 
 
@@ -125,7 +127,7 @@ class ShardResult:
     """``stopped`` and ``drawn`` as of ``Searched``; ``bounded``: schedules that a limit of the run
     ended.
 
-    DPOR: ``left``, ``outside`` and ``head`` of the ``SubtreeScheduler``. Bounded searches:
+    DPOR: ``left``, ``outside`` and ``head`` of its scheduler (see ``subtree``). Bounded searches:
     ``children`` left of this bound and, by cost, those of the ``dearer`` ones.
     """
 
@@ -136,7 +138,7 @@ class ShardResult:
     stopped: str
     failed: bool
     seen: list[Seen]
-    left: Subtree | None = None
+    left: Subtree | StepPart | None = None
     outside: list[tuple[int, tuple[Step, ...]]] = field(default_factory=list)
     head: tuple[list[Step], list[list[Step]]] = field(default_factory=lambda: ([], []))
     children: list[Cursor] = field(default_factory=list)
@@ -203,8 +205,8 @@ def run_on(
         shard.number, schedules, found.redundant, inner.bounded, found.stopped,
         bool(found.failures()), seen, drawn=found.drawn,
     )  # fmt: skip
-    if isinstance(inner, SubtreeScheduler):
-        result.left, result.outside, result.head = inner.rest(), inner.outside, inner.head()
+    if isinstance(inner, (SubtreeScheduler, StepPartScheduler)):
+        result.left, result.outside, result.head = inner.rest(), [*inner.outside], inner.head()
     elif isinstance(inner, BoundedScheduler):
         result.children = [_packed(one) for one in inner.present()]
         result.dearer = [(cost, [_packed(c) for c in of]) for cost, of in inner.later().items()]
@@ -277,6 +279,8 @@ def _scheduler_of(job: Job, strategy: Strategy, **given: Any) -> Scheduler:
 
 
 def _subtree(job: Job, shard: Shard, strategy: Strategy) -> Scheduler:
+    if isinstance(shard.part, StepPart):
+        return StepPartScheduler(shard.part)
     part = shard.part if shard.part is not None else Subtree.whole()
     return SubtreeScheduler(part, job.watched, job.floor)
 

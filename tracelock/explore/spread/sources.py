@@ -17,6 +17,8 @@ from tracelock.errors import InternalError
 from tracelock.explore.running import Runner
 from tracelock.explore.spread.frontier import Frontier, Part
 from tracelock.explore.spread.shards import Cursor, Job, Shard, ShardResult, run_on
+from tracelock.schedulers.dpor.step_part import StepPart
+from tracelock.schedulers.dpor.subtree import Subtree
 from tracelock.schedulers.dpor.wakeup import Step
 from tracelock.schedulers.strategies import LEVELS, NUMBERED, SEEDED, TREE, strategy_named
 
@@ -285,6 +287,7 @@ class Tree(_Systematic):
                 return None
 
     def _back(self, part: Part, result: ShardResult, split: bool) -> None:
+        assert not isinstance(result.left, StepPart)
         self._bounded += result.bounded
         self.frontier.done(part, result.left, result.outside, result.head, split)
 
@@ -311,6 +314,43 @@ class Tree(_Systematic):
         self.frontier = Frontier.from_data(data, base)
         self._bounded = int(data["bounded"])
         self._granted = counted
+
+
+class StepParts(_Systematic):
+    """DPOR of the tasks of one loop by what their steps touch: one part, then what it has left."""
+
+    def __init__(self, job: Job, limit: int | None, slice_: float) -> None:
+        super().__init__(job, limit, slice_)
+        self._rest: StepPart | None = StepPart()
+        self._out: Shard | None = None
+
+    @property
+    def finished(self) -> bool:
+        return self._rest is None
+
+    def next(self, idle: bool) -> Shard | None:
+        left = self._left()
+        if left == 0 or self._rest is None or self._out is not None:
+            return None
+        grant = self._grant(left, True)
+        self._out = Shard(self.job, self._number, 0, grant, self._slice, self._rest)
+        return self._out
+
+    def take(self, shard: Shard, result: ShardResult, hungry: bool) -> Sequence[ShardResult]:
+        assert not isinstance(result.left, Subtree)
+        self._out = None
+        self._settle(shard, result)
+        self._bounded += result.bounded
+        self._rest = result.left
+        return [result]
+
+    def to_data(self) -> dict[str, Any]:
+        rest = None if self._rest is None else self._rest.to_data()
+        return {"bounded": self._bounded, "rest": rest}
+
+    def go_on(self, data: dict[str, Any], counted: int, base: Sequence[Step]) -> None:
+        self._bounded, self._granted = int(data["bounded"]), counted
+        self._rest = None if data["rest"] is None else StepPart.from_data(data["rest"])
 
 
 class Levels(_Systematic):

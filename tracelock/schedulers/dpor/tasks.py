@@ -21,7 +21,7 @@ from tracelock.schedulers.dpor.wakeup import share_done
 
 
 @dataclass(slots=True, eq=False)
-class _Point:
+class TaskPoint:
     """A point of the execution. ``asleep``: by worker, steps that need not be made from here.
     ``wanted``: workers whose steps are to be tried, of which ``tried`` have been."""
 
@@ -42,7 +42,7 @@ class StepScheduler(Scheduler):
 
     def __init__(self) -> None:
         self.unknown = False
-        self._points: list[_Point] = []
+        self._points: list[TaskPoint] = []
         self._begun = False
         self._depth = 0  # how many choices this execution has made
         self._fixed = 0  # how many of them are as they were in the one before
@@ -84,7 +84,7 @@ class StepScheduler(Scheduler):
             self._blocked = depth
             return options[0]
         chosen = _next(awake, choice.current)
-        points.append(_Point(tuple(options), asleep, chosen, {chosen}))
+        points.append(TaskPoint(tuple(options), asleep, chosen, {chosen}))
         return chosen
 
     def end(self, steps: int) -> None:
@@ -112,7 +112,7 @@ class StepScheduler(Scheduler):
             point.tried[point.chosen] = step
 
     @staticmethod
-    def _reverse(point: _Point, initials: Iterable[int]) -> None:
+    def _reverse(point: TaskPoint, initials: Iterable[int]) -> None:
         """One of these has to be tried at ``point``."""
         if any(worker in point.wanted or worker in point.asleep for worker in initials):
             return

@@ -99,7 +99,7 @@ def _check_name(obj: Any) -> None:
 
 def _told(what: str, why: str) -> str:
     return (
-        f"{what} cannot be imported by name in the processes that are to share the search ({why}). "
-        "Put setup, workers and check into a module as functions of their own, or leave jobs, dask "
-        "and executor away"
+        f"{what} cannot be imported by name in the processes that are to share the search, or to "
+        f"go on with it ({why}). Put setup, workers and check into a module as functions of their "
+        "own, or leave jobs, dask, executor and checkpoint away"
     )

@@ -176,6 +176,7 @@ def run_part(
         inner = vars(shards.innermost(scheduler))
         result.code.lost = scheduler.lost or inner.get("strayed", False)
         result.code.missed = bool(inner.get("missed", 0))
+        result.code.beyond = bool(inner.get("unknown", False))
     return result
 
 

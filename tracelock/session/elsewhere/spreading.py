@@ -8,7 +8,6 @@ with what is known now, and follows the traces of what went wrong.
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Future
@@ -19,23 +18,32 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.engine.limits import INTERRUPTED, Interrupted, TimeUp
-from tracelock.errors import LimitReached, TraceError, UsageError
+from tracelock.errors import LimitReached
 from tracelock.explore.running import Executed
 from tracelock.explore.search import FAILED, Budget, Key, Outcome, Progress, Searched, outcome_key
-from tracelock.explore.spread.checkpoint import DAMAGED, digest, rules_digest
+from tracelock.explore.spread.checkpoint import DAMAGED
 from tracelock.explore.spread.coordinator import spread
 from tracelock.explore.spread.relearning import Relearning
 from tracelock.explore.spread.shards import Job, Seen, Shard, ShardResult
-from tracelock.explore.spread.sources import LearningChunks, Levels, Tree, make_source
+from tracelock.explore.spread.sources import (
+    SLICE_HERE,
+    LearningChunks,
+    Levels,
+    StepParts,
+    Tree,
+    make_source,
+)
 from tracelock.instrument.account.account import Account
+from tracelock.instrument.loops.backend import LoopBackend
+from tracelock.schedulers.dpor.step_part import StepPart, StepPartScheduler
 from tracelock.schedulers.strategies import NUMBERED, SEEDED, TREE, strategy_named
+from tracelock.session.elsewhere.keeping import files_of, gone_on, identity_of, written
 from tracelock.session.elsewhere.knowledge import Noticed, add_noticed, known_to, noticed_by
 from tracelock.session.elsewhere.programs import as_bytes
 from tracelock.session.elsewhere.running import CodeJob, let_go, opened, run_code_shard, run_part
 from tracelock.session.plan import Plan, Settings
 from tracelock.session.python_schedulers import LOOK_FOR
 from tracelock.session.spreading import Spreader, copied
-from tracelock.trace import Verdict
 from tracelock.trace.reading import load_trace_text
 
 if TYPE_CHECKING:
@@ -62,13 +70,17 @@ class CodeSpreader(Spreader):
         self._followed: set[Key] = set()  # those that this process has run itself
         self._noticed: Noticed | None = None  # in all
         self._kept: dict[str, tuple[LearningChunks | Relearning, Searched]] = {}
+        self._limits: dict[str, int] = {}  # schedules that a stage may have had in all
+        self._files: dict[str, list[str]] = {}  # what the program's code was read from
         super().__init__(host, plan)
 
     def executions(self, strategy: str) -> int:
         if strategy not in self._kept:
             return self.host.executions
         source, total = self._kept[strategy]
-        return source.executions if isinstance(source, Relearning) else total.schedules
+        if isinstance(source, LearningChunks):
+            return total.schedules
+        return source.executions + sum(one.schedules for one in source.cut_short)
 
     def search(
         self, strategy: str, budget: Budget, progress: Callable[[Progress], None] | None
@@ -77,17 +89,20 @@ class CodeSpreader(Spreader):
         drawn = strategy_named(strategy).shards in (NUMBERED, SEEDED)
         why = "" if drawn else self._indivisible(strategy)
         if why:
-            host.notes += [] if not self.how.spread else [why]
-            return host.search(strategy, plan.seed or 0, plan.depth, budget, plan.every, progress)
+            host.notes.append(why)
+            if self.checkpoint is None:
+                return host.search(
+                    strategy, plan.seed or 0, plan.depth, budget, plan.every, progress
+                )
         host.settle()
         host.program.aim.apply()
         found = Searched(strategy)
         end = None if budget.seconds is None else monotonic() + budget.seconds
-        limit = budget.schedules
         if strategy not in self._kept:
             source = self._source(strategy, drawn)
             total = Searched(strategy)
-            if isinstance(source, LearningChunks) and self._resume(strategy, source, found):
+            self._limits[strategy] = 0
+            if self._resume(strategy, source, found):
                 self._go_on(source, found)
                 if found.failures() and not plan.every:
                     found.stopped = "failure"
@@ -95,29 +110,37 @@ class CodeSpreader(Spreader):
             source, total = self._kept[strategy]
             if isinstance(source, LearningChunks):
                 source.known = known_to(host)
-            limit = None if limit is None else limit + total.schedules
         self._kept[strategy] = source, total
-        source.limit = limit
+        if budget.schedules is not None:
+            self._limits[strategy] += budget.schedules
+            source.limit = self._limits[strategy]
+        else:
+            source.limit = None
 
         def keep(*, now: bool = False) -> None:
-            if self.checkpoint is None or not isinstance(source, LearningChunks):
-                return
-            if now or self.checkpoint.due:
+            if self.checkpoint is not None and (now or self.checkpoint.due):
                 whole = copied(total)
                 whole.merge(copied(found))
                 self._keep(strategy, source, whole)
 
         try:
             if not found.stopped:
-                self._begin(source, found, end, progress, keep)
+                self._begin(source, found, end, progress, keep, alone=bool(why))
             if not found.stopped and not source.finished:
                 self._share(source, found, end, progress, keep)
+        except KeyboardInterrupt:
+            found.stopped = "interrupted"
         finally:
             keep(now=True)
             whole = copied(total)
             whole.merge(copied(found))
             self._kept[strategy] = source, whole
-        if isinstance(source, LearningChunks):
+        if isinstance(source, Relearning):
+            for result in source.cut_short:  # told now, and to be done again by who goes on
+                self._count(found, result)
+                if found.stopped in ("", "schedules"):
+                    found.stopped = source.over or result.stopped
+        else:
             found.stopped = found.stopped or "schedules"
         found.exhaustive = not found.stopped and source.exhaustive
         if isinstance(source, Relearning) and source.lost:
@@ -126,16 +149,11 @@ class CodeSpreader(Spreader):
         return found
 
     def _indivisible(self, strategy: str) -> str:
-        """Why a systematic search is that of this process alone, "" where it is not. Raises
-        UsageError where it was to be kept in a file."""
-        if self.how.checkpoint is not None and self.plan.strategy != "auto":
-            raise UsageError(
-                f"what {strategy} has left to do of real code cannot be written down: a "
-                "checkpoint is for strategies that draw schedules (auto, random, pct, pos, surw)"
-            )
-        if not self.how.spread or self.how.checkpoint is not None:
-            return f"{strategy} searched in this process alone, as it is not kept in the checkpoint"
-        if self.host.entangled and strategy_named(strategy).shards == TREE:
+        """Why a systematic search is that of this process alone, "" where it is not."""
+        if (
+            self.how.spread and self.host.entangled
+            and strategy_named(strategy).shards == TREE
+        ):  # fmt: skip
             return (
                 f"{strategy} searched in this process alone: what the steps of tasks have touched "
                 "is known to the process that ran them"
@@ -146,14 +164,24 @@ class CodeSpreader(Spreader):
         known, job = known_to(self.host), self._job(strategy)
         if drawn:
             return LearningChunks(job, None, known)
-        runner = self.host.runner
+        runner, here = self.host.runner, not self.how.spread
 
         def make() -> Tree | Levels:
-            made = make_source(job, None, runner, here=False)
+            made = make_source(job, None, runner, here=here)
             assert isinstance(made, (Tree, Levels))
             return made
 
+        if strategy_named(strategy).shards == TREE and self._goes_by_steps():
+            return Relearning(lambda: StepParts(job, None, SLICE_HERE), known, make)
         return Relearning(make, known)
+
+    def _goes_by_steps(self) -> bool:
+        """Whether it can be known what the steps of the program's tasks touch."""
+        backend = self.host.backend
+        if not isinstance(backend, LoopBackend):
+            return False
+        with backend.searching(StepPartScheduler(StepPart()), self.host.settings.clock, True):
+            return backend.by_steps
 
     def _job(self, strategy: str) -> Job:
         host, plan = self.host, self.plan
@@ -172,11 +200,12 @@ class CodeSpreader(Spreader):
 
     def _begin(
         self, source: LearningChunks | Relearning, found: Searched, end: float | None,
-        progress: Callable[[Progress], None] | None, keep: Callable[[], None],
+        progress: Callable[[Progress], None] | None, keep: Callable[[], None], *, alone: bool,
     ) -> None:  # fmt: skip
-        """The first parts, in this process."""
+        """The first parts, in this process; ``alone``: all of them."""
         host, begun = self.host, monotonic()
-        alone = ALONE if self.how.jobs > 1 else 0.0 if self.how.spread else float("inf")
+        until = ALONE if self.how.jobs > 1 else 0.0 if self.how.spread else float("inf")
+        until = float("inf") if alone else begun + until
 
         def tell(at: Progress) -> None:
             if progress is not None:
@@ -188,23 +217,45 @@ class CodeSpreader(Spreader):
 
         if isinstance(source, Relearning):
             source.run_by(run)
-        while not found.stopped and monotonic() < begun + alone:
-            shard = source.next(True)
+        try:
+            while not found.stopped and monotonic() < until:
+                self._next(source, found, end, run)
+                keep()
+                if not found.stopped and source.finished:
+                    break
+        finally:
+            self._made_here(source, found)
+
+    def _next(
+        self, source: LearningChunks | Relearning, found: Searched, end: float | None,
+        run: Callable[[Shard], ShardResult],
+    ) -> None:  # fmt: skip
+        """One part, in this process."""
+        shard = source.next(True)
+        self._made_here(source, found)
+        if found.stopped or source.finished:
+            return
+        if shard is None:
+            found.stopped = "schedules"  # that is the bound
+            return
+        if end is not None:
+            left = max(0.001, end - monotonic())
+            shard = replace(shard, seconds=min(left, shard.seconds or left))
             if isinstance(source, Relearning):
-                for one in source.run_here():
-                    self._count(found, one)
-            if shard is None or found.stopped:
-                if not found.stopped and not source.finished:
-                    found.stopped = "schedules"  # that is the bound
-                return
-            if end is not None:
-                left = max(0.001, end - monotonic())
-                shard = replace(shard, seconds=min(left, shard.seconds or left))
-            for one in source.take(shard, run(shard), False):
+                shard = source.within(shard, left)
+        result = run(shard)
+        for one in source.take(shard, result, False):
+            self._count(found, one)
+        if isinstance(source, Relearning) and source.cut_short:
+            found.stopped = source.over or result.stopped
+        if end is not None and monotonic() > end:
+            found.stopped = found.stopped or "seconds"
+
+    def _made_here(self, source: LearningChunks | Relearning, found: Searched) -> None:
+        """Count what the source has run itself."""
+        if isinstance(source, Relearning):
+            for one in source.run_here():
                 self._count(found, one)
-            if end is not None and monotonic() > end:
-                found.stopped = "seconds"
-            keep()
 
     def _count(self, found: Searched, result: ShardResult) -> None:
         """Take in what came of a chunk that this process has run."""
@@ -216,13 +267,14 @@ class CodeSpreader(Spreader):
             if known is not None:
                 known.count += seen.count
                 continue
-            assert seen.executed is not None
             place = found.schedules + seen.schedule
-            found.outcomes[seen.key] = Outcome.of(seen.executed, seen.count, place)
-            self._followed.add(seen.key)
+            if seen.executed is not None:
+                self._followed.add(seen.key)
+            found.outcomes[seen.key] = Outcome.of(_executed(seen), seen.count, place)
             if seen.trace is not None:
                 self._traces.setdefault(seen.key, seen.trace)
         found.schedules += result.schedules
+        found.redundant += result.redundant
         if result.stopped not in ("", "schedules", "seconds"):
             found.stopped = result.stopped
         if result.code.noticed.stuck:
@@ -240,13 +292,10 @@ class CodeSpreader(Spreader):
             self._sum(result)
 
         def add(result: ShardResult, seen: Seen) -> None:
-            verdict = seen.verdict
-            assert verdict is not None
-            executed = seen.executed or Executed(seen.picks, [], verdict, 0)
             if seen.trace is not None:
                 self._traces.setdefault(seen.key, seen.trace)
             place = found.schedules + seen.schedule
-            found.outcomes[seen.key] = Outcome.of(executed, seen.count, place)
+            found.outcomes[seen.key] = Outcome.of(_executed(seen), seen.count, place)
 
         budget = Budget(None, None if end is None else max(0.001, end - monotonic()))
         with self._elsewhere(source), self._workers(found, progress, False) as (
@@ -329,7 +378,7 @@ class CodeSpreader(Spreader):
                     f"do so here. {LOOK_FOR}"
                 )
 
-    def _go_on(self, source: LearningChunks, found: Searched) -> None:
+    def _go_on(self, source: LearningChunks | Relearning, found: Searched) -> None:
         """Have the program under control with what a checkpoint says is known of it."""
         assert self.checkpoint is not None
         try:
@@ -342,49 +391,38 @@ class CodeSpreader(Spreader):
 
     # --- kept in a file ----------------------------------------------------------------------
     def identity(self) -> dict[str, Any]:
-        host = self.host
-        settings = host.settings
-        data = host.program.to_data(dict(host.sources.digests), {})
-        return {
-            "scenario": digest([data, settings.isolation, settings.interpreter]),
-            "name": host.target.name, "backend": settings.backend,
-            "rules": rules_digest(host.backend.rules), "clock": settings.clock,
-            "steps": settings.bounds(host.target).steps, "engine": "real",
-        }  # fmt: skip
+        return identity_of(self.host)
 
-    def _keep(self, strategy: str, source: LearningChunks, found: Searched) -> None:
+    def _keep(
+        self, strategy: str, source: LearningChunks | Relearning, found: Searched
+    ) -> None:  # fmt: skip
         assert self.checkpoint is not None
-        self.checkpoint.put(strategy, {
-            "schedules": found.schedules, "done": source.done, "known": json.loads(source.known),
-            "outcomes": [
-                [self._traces.get(key), one.kind, one.message, one.count, one.schedule]
-                for key, one in found.outcomes.items()
-            ],
-            "noticed": None if self._noticed is None else self._noticed.to_data(),
-        })  # fmt: skip
+        for name, file in files_of(self.host).items():
+            self._files.setdefault(name, file)  # as it was when it was run first
+        self.checkpoint.put(
+            strategy, written(source, found, self._traces, self._noticed, self._files)
+        )
 
-    def _resume(self, strategy: str, source: LearningChunks, found: Searched) -> bool:
+    def _resume(
+        self, strategy: str, source: LearningChunks | Relearning, found: Searched
+    ) -> bool:  # fmt: skip
         """Go on where the checkpoint says, if it says anything."""
         checkpoint = self.checkpoint
-        kept = None if checkpoint is None else checkpoint.stages.get(strategy)
-        if checkpoint is None or kept is None:
+        if checkpoint is None:
             return False
-        try:
-            for text, kind, message, count, schedule in kept["outcomes"]:
-                verdict = Verdict(str(kind), message=str(message))
-                if text is not None:
-                    verdict = load_trace_text(text, checkpoint.path).verdict
-                    self._traces[outcome_key(verdict)] = text
-                executed, key = Executed([], [], verdict, 0), outcome_key(verdict)
-                found.outcomes[key] = Outcome.of(executed, int(count), int(schedule))
-            found.schedules = source.done = source._next = int(kept["done"])
-            source.known = json.dumps(kept["known"]).encode()
-            if kept["noticed"] is not None:
-                self._noticed = Noticed.from_data(kept["noticed"])
-        except (*DAMAGED, TraceError) as error:
-            raise checkpoint.damaged(error) from error
+        self._files.update(files_of(self.host))
+        kept = checkpoint.stages.get(strategy)
+        if kept is None:
+            return False
+        self._noticed = gone_on(checkpoint, kept, source, found, self._traces)
+        self._files.update(kept["files"])
         self.resumed = True
         return True
+
+
+def _executed(seen: Seen) -> Executed:
+    assert seen.verdict is not None
+    return seen.executed or Executed(seen.picks, [], seen.verdict, 0)
 
 
 def _at_once(
