@@ -44,6 +44,7 @@ from tracelock.ops import (
 )
 from tracelock.schedulers.base import Entry, Run
 from tracelock.schedulers.dpor.footprints import Footprints, written
+from tracelock.schedulers.dpor.long_masks import LongMasks
 from tracelock.schedulers.dpor.possible import (
     EVENTS,
     EXACT,
@@ -97,7 +98,7 @@ class HappensBefore(Possible):
         self.spawns: list[list[int]] = [[] for _ in range(workers)]
         # by transition
         self.steps: list[Step] = []
-        self.before: list[int] = []
+        self.before: list[int] | LongMasks = []
         self.rows: list[Row] = []
         self.timers: list[int] = []  # transitions made by a timer of virtual time
         self.ties: list[int] = []  # the same of a loop, which is a step like any other of it
@@ -236,6 +237,11 @@ class HappensBefore(Possible):
         past = self.lines[worker] or self.spawns[worker]
         cover = self.before[past[-1]] | 1 << past[-1] if past else 0
         return cover | (1 << min(self.run.prelude, here)) - 1
+
+    def be_long(self) -> None:
+        """The execution is a long one."""
+        if isinstance(self.before, list):
+            self.before = LongMasks(self.before, self.steps)
 
     def cut(self, length: int) -> None:
         """Back to the first ``length`` transitions."""

@@ -21,6 +21,7 @@ from tracelock.ops import (
     Op,
 )
 from tracelock.schedulers.base import Entry, Run
+from tracelock.schedulers.dpor.long_masks import LongMasks
 from tracelock.schedulers.dpor.wakeup import Step
 
 NO, YES, PERHAPS = 0, 1, 2
@@ -58,7 +59,7 @@ class Possible:
     lines: list[list[int]]
     spawns: list[list[int]]
     steps: list[Step]
-    before: list[int]
+    before: list[int] | LongMasks
     rows: list[Row]
     timers: list[int]
 

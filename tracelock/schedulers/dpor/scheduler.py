@@ -32,6 +32,7 @@ from typing import Any
 from tracelock.ops import CHECKPOINT, JOIN, Op
 from tracelock.schedulers.base import OPTION, WORKER, Choice, Entry, Run, Scheduler, busy
 from tracelock.schedulers.dpor.happens import HappensBefore
+from tracelock.schedulers.dpor.long_masks import LONG
 from tracelock.schedulers.dpor.wakeup import Node, Step, agree, insert, leftmost, place, share_done
 
 Sleep = Sequence[Step]
@@ -312,6 +313,8 @@ class DporScheduler(Scheduler):
     def _look_at(self, upto: int) -> None:
         """Take the transitions of the log up to depth ``upto`` into the history."""
         history = self._history
+        if upto > LONG:
+            history.be_long()
         add = history.add
         log = self._run.log
         notes = self._notes

@@ -1,0 +1,74 @@
+"""Masks of long executions are what a list of them is; and a search by them comes to the same."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.helpers.amount import amount
+from tracelock.backends.rules import ASYNCIO_RULES, THREADING_RULES
+from tracelock.explore.running import Runner
+from tracelock.explore.search import Budget, search
+from tracelock.scenario.loading import load_scenario
+from tracelock.scenario.program import Program
+from tracelock.schedulers.dpor import scheduler as dpor
+from tracelock.schedulers.dpor.long_masks import LongMasks
+
+DATA = Path(__file__).resolve().parents[1] / "data" / "oracles"
+
+
+@settings(max_examples=amount(30, 300))
+@given(st.data())
+def test_it_is_a_list(data: Any) -> None:
+    steps: list[tuple[int]] = []
+    listed: list[int] = []
+    begun = data.draw(st.integers(0, 5))
+    masks: Any = None
+    for number in range(data.draw(st.integers(1, 40))):
+        if number == begun:
+            masks = LongMasks(listed, steps)
+        if steps and data.draw(st.integers(0, 9)) == 0:  # back, as for another execution
+            length = data.draw(st.integers(0, len(steps) - 1))
+            for one in (steps, listed, *([] if masks is None else [masks])):
+                del one[length:]
+        here = len(steps)
+        if data.draw(st.integers(0, 3)):  # what happens before is before with all before it
+            mask = 0
+            for e in data.draw(st.lists(st.integers(0, here - 1))) if here else []:
+                mask |= listed[e] | 1 << e
+        else:
+            mask = data.draw(st.integers(0, (1 << here) - 1))
+        listed.append(mask)
+        if masks is not None:
+            masks.append(mask)
+        steps.append((data.draw(st.integers(0, 3)),))
+    if masks is not None:
+        for read in (masks, pickle.loads(pickle.dumps(masks))):
+            assert [*read] == listed == read[:] and len(read) == len(listed)
+            assert read[-1] == listed[-1]
+
+
+@pytest.mark.parametrize("stem", ["inc-3", "lastzero-3", "philosophers-3", "cas-5", "sections-3x2"])
+def test_a_search_by_them_is_the_same(stem: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    (entry,) = [one for one in json.loads((DATA / "traces.json").read_text())
+                if Path(one["scenario"]).stem == stem]  # fmt: skip
+    made = Program(load_scenario(DATA / f"{stem}.json"))
+    whole = [search(Runner(made, rules), dpor.DporScheduler(), Budget(), every=True)
+             for rules in (THREADING_RULES, ASYNCIO_RULES)]  # fmt: skip
+    monkeypatch.setattr(dpor, "LONG", 0)
+    for rules, other in zip((THREADING_RULES, ASYNCIO_RULES), whole, strict=True):
+        searched = dpor.DporScheduler()
+        found = search(Runner(made, rules), searched, Budget(), every=True)
+        assert searched.history is not None and isinstance(searched.history.before, LongMasks)
+        assert not searched.history.before._odd
+        assert (found.schedules, found.redundant) == (other.schedules, other.redundant)
+        assert {key: one.count for key, one in found.outcomes.items()} == {
+            key: one.count for key, one in other.outcomes.items()
+        }
+    assert whole[0].schedules == entry["executions"]
