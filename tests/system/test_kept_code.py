@@ -123,7 +123,11 @@ def test_ctrl_c(kept: Kept) -> None:
             signal.raise_signal(signal.SIGINT)
 
     kept.then = stop
-    part = kept.explore(**WRONG, strategy="dpor")
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # it may be ignored
+    try:
+        part = kept.explore(**WRONG, strategy="dpor")
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert part.stopped == "interrupted" and part.schedules < whole.schedules
     assert result(kept.explore(**WRONG, strategy="dpor")) == result(whole)
 
