@@ -129,6 +129,7 @@ def test_what_only_longer_clients_do_unseen_proves_nothing(
     every = found.every_client
     assert every is not None and (every.tried, every.verified) == (1, 0)
     assert "not seen: count" in every.reason
+    assert {one.verdict for one in found.cells} == {"verified"} and found.verdict == "passed"
 
 
 def test_contracts_and_what_is_ignored() -> None:

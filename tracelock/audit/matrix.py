@@ -133,14 +133,17 @@ class Audited:
 
     @property
     def verdict(self) -> str:
-        """``failed`` where any cell is, ``verified`` only where all cells are and no method was
-        left out; ``unfinished`` where nothing was tried, or a bound cut something."""
+        """``failed`` where any cell is, ``verified`` only where all cells and all longer clients
+        that were tried are, and no method was left out; ``unfinished`` where nothing was tried, or
+        a bound cut something."""
         found = {one.verdict for one in self.every}
         if FAILED in found:
             return FAILED
         if UNFINISHED in found or not found & {VERIFIED, PASSED}:
             return UNFINISHED
-        return VERIFIED if found == {VERIFIED} and not self.missing else PASSED
+        longer = self.every_client
+        unproved = bool(self.missing) or (longer is not None and longer.verified < longer.tried)
+        return VERIFIED if found == {VERIFIED} and not unproved else PASSED
 
     @property
     def anomalies(self) -> list[AuditCell]:
