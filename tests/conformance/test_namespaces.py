@@ -132,6 +132,7 @@ NAMES: dict[str, Callable[[Any], Any]] = {
     "keys ==": lambda it: vars(it).keys() == {"first", "second"},
     "keys &": lambda it: sorted(vars(it).keys() & {"second", "third"}),
     "items": lambda it: [*vars(it).items()],
+    "own copy": lambda it: vars(it).copy(),
     "dict": lambda it: dict(vars(it)),
 }
 

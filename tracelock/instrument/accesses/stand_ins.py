@@ -167,7 +167,8 @@ class Method(Passing):
             also = _reach(self._real, self._kind, owner, given, keywords, self._site, context)
             args = tuple(given)
         place, name = place_of(owner, args[0]) if args else (owner, None)
-        whole = None if place is not owner or type(owner) is not dict else owner_of(owner)
+        changes = self._kind == ops.WRITE and place is owner and type(owner) is dict
+        whole = owner_of(owner) if changes else None  # type: ignore[arg-type]
         if whole is None:
             if name is not None and self._kind == ops.WRITE:
                 written(place, name, self._site, context, args[1] if len(args) > 1 else None)
@@ -184,17 +185,15 @@ class Method(Passing):
     def _as_attributes(
         self, context: Context, obj: object, args: tuple[Any, ...], keywords: dict[str, Any]
     ) -> None:
-        """``obj.__dict__.update(...)``: all attributes that there are, or will be."""
+        """``obj.__dict__.update(...)`` changes all attributes that there are, or will be."""
         namespace: Any = self._owner
         names = dict.fromkeys((*namespace, *keywords))
         for each in args:
             names.update(dict.fromkeys(each) if isinstance(each, dict) else {})
         parts = [(obj, name) for name in names if type(name) is str]
-        if self._kind == ops.WRITE:
-            for _, name in parts:
-                written(obj, name, self._site, context)
-        reads, writes = ((), parts) if self._kind == ops.WRITE else (parts, ())
-        context.together(reads, writes, self._site)
+        for _, name in parts:
+            written(obj, name, self._site, context)
+        context.together((), parts, self._site)
 
 
 class DeepMethod(Method):

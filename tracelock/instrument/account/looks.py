@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import dis
 import inspect
 import time
-from collections.abc import Iterable, Iterator
-from types import CodeType
-from typing import Any
+from collections.abc import Iterable
+from types import CodeType, FrameType
+from typing import Any, Final
 
 from tracelock.instrument.account.known import is_standard
+
+_FAST: Final = inspect.CO_OPTIMIZED | inspect.CO_NEWLOCALS
 
 
 def processor_time(ident: int) -> int | None:
@@ -55,14 +56,21 @@ def parameters(code: CodeType) -> tuple[str, ...]:
     return (*code.co_varnames[:count], *code.co_freevars)
 
 
-def rebound(code: CodeType) -> Iterator[str]:
-    """The globals and variables of a closure that this code assigns or deletes."""
-    free: Iterable[str] = code.co_freevars
-    for each in dis.get_instructions(code):
-        name, how = each.argval, each.opname
-        closed = how in ("STORE_DEREF", "DELETE_DEREF") and name in free
-        if closed or how in ("STORE_GLOBAL", "DELETE_GLOBAL"):
-            yield str(name)
+def is_fast(code: CodeType) -> bool:
+    """Whether it is that of a function, whose variables are in no namespace."""
+    return code.co_flags & _FAST == _FAST
+
+
+def locals_of(frame: FrameType) -> dict[str, Any]:
+    """The variables of a function; nothing of a module or the body of a class, which have them in
+    a namespace of their own."""
+    if not is_fast(frame.f_code):
+        return {}
+    held = frame.f_locals
+    found = dict(held)
+    if type(held) is dict:
+        held.clear()  # the frame's copy, which would keep what is in it alive
+    return found
 
 
 def cached_codes(caches: Iterable[Any]) -> list[tuple[CodeType, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 import sys
 import time
@@ -14,6 +13,7 @@ from typing import Any, Final
 
 from tracelock.instrument.accesses.places import owner_of
 from tracelock.instrument.account.account import Account
+from tracelock.instrument.account.assigned import AssignedNames
 from tracelock.instrument.account.extensions import UsedInC
 from tracelock.instrument.account.known import (
     ASKING,
@@ -42,11 +42,12 @@ from tracelock.instrument.account.library_state import LibraryState
 from tracelock.instrument.account.looks import (
     cache_name,
     cached_codes,
+    is_fast,
     is_real_socket,
+    locals_of,
     namespace,
     parameters,
     processor_time,
-    rebound,
 )
 from tracelock.instrument.account.monitoring import Monitored, silent
 from tracelock.instrument.account.profiling import CALL, OWN_FOLDER, Profile
@@ -57,7 +58,6 @@ from tracelock.instrument.contexts import contexts, identity, on_behalf
 from tracelock.instrument.hub import Hub, Phase, ScheduleOver, get_ident
 
 #: The library of the loop, which is under control: who is in there is told by nobody (``TRUSTED``).
-_FAST: Final = inspect.CO_OPTIMIZED | inspect.CO_NEWLOCALS
 #: Constructors: their object is theirs alone.
 _MAKING: Final = frozenset({"__init__", "__new__", "__post_init__", "__set_name__", "__del__"})
 
@@ -79,7 +79,7 @@ class KnownCode:
     module: str
     names: tuple[str, ...] = ()  # of parameters and of the closure, where they are looked at
     globals: tuple[str, ...] = ()
-    rebinds: tuple[str, ...] = ()  # globals and variables of the closure that it assigns
+    assigns: bool = False  # whether it is asked what it assigns of what all have
     making: bool = False
     sets: str = ""  # what it changes of the whole process
 
@@ -102,7 +102,7 @@ class CallRecorder:
         self._globals: dict[str, frozenset[int]] = {}
         self._kinds = Kinds()
         self._touched = TouchedObjects(hub.names, account)
-        self._rebound: dict[tuple[str, str], int] = {}
+        self._assigned = AssignedNames()
         #: Set where a worker is to be ended from outside: an exception that is raised in a thread
         #: while it is in here would be lost.
         self.quit = False
@@ -147,7 +147,7 @@ class CallRecorder:
             self.account.chance.add("random")
         self.in_c.end()
         self._touched.clear()
-        self._rebound.clear()
+        self._assigned.clear()
         self._uses, self._cached = [], {}
         self._codes.clear()
         self._globals.clear()
@@ -162,9 +162,8 @@ class CallRecorder:
             unseen.setdefault(module, why)
         for touched in self._touched.shared():
             unseen.setdefault(touched.of, touched.why)
-        for (module, name), users in self._rebound.items():
-            if users & (users - 1):
-                unseen.setdefault(module, f"several workers assign its {name}")
+        for module, why in self._assigned.told(self.hub.names):
+            unseen.setdefault(module, why)
         for cache, hits in self._uses:
             # who has filled it is known, and not who has found something in it
             if cache.cache_info()[0] > hits and identity(cache) in self._touched.known:
@@ -242,7 +241,7 @@ class CallRecorder:
             return KnownCode(code, OURS, "tracelock")
         given = frame.f_globals.get("__name__")
         module = given if type(given) is str else "code of no module"
-        fast = code.co_flags & _FAST == _FAST
+        fast = is_fast(code)
         if self.looked(module, code.co_filename):
             self.in_c.runs(code, frame.f_globals)
             self.account.looked.add(module)
@@ -255,8 +254,7 @@ class CallRecorder:
             self.in_c.runs(code, frame.f_globals)
         return KnownCode(
             code, OTHER, module, parameters(code) if fast else (),
-            () if standard else code.co_names, () if standard else tuple(rebound(code)),
-            code.co_name in _MAKING, sets,
+            () if standard else code.co_names, not standard, code.co_name in _MAKING, sets,
         )  # fmt: skip
 
     def _serves(self, frame: FrameType, asks: bool = True) -> bool:
@@ -299,10 +297,8 @@ class CallRecorder:
             if module == LAZY:  # the second to come finds another class
                 self.account.unseen.setdefault(module, "modules are loaded at first use")
         if about.names:
-            held = frame.f_locals
+            held = locals_of(frame)
             values = [held.get(name) for name in about.names]
-            if type(held) is dict:
-                held.clear()  # a copy, which would keep what is in it alive
             if about.making and values:
                 values[0] = None
             own = self._own(module) if unseen and is_standard(module) else ()
@@ -314,9 +310,8 @@ class CallRecorder:
             for name in about.globals:
                 if name in there:
                     self._given(there[name], worker, module if unseen else "")
-        for name in about.rebinds:
-            key = (module, name)
-            self._rebound[key] = self._rebound.get(key, 0) | 1 << worker
+        for kept in self._assigned.entered(frame, module, worker) if about.assigns else ():
+            self._touch(kept, worker, module)
 
     def _own(self, module: str) -> frozenset[int]:
         """What a package of the standard library holds in its globals, by identity."""
