@@ -23,7 +23,11 @@ _LOADS: Final = ("LOAD_FAST", "LOAD_DEREF", "LOAD_GLOBAL", "LOAD_NAME", "STORE_F
 _CLOSED: Final = ("STORE_DEREF", "DELETE_DEREF")
 _GLOBAL: Final = ("STORE_GLOBAL", "DELETE_GLOBAL")
 _ATTRIBUTE: Final = ("STORE_ATTR", "DELETE_ATTR")
-_READING: Final = ("LOAD_ATTR", "LOAD_METHOD")
+_STORES: Final = frozenset(
+    dis.opmap[one] for one in (*_CLOSED, *_GLOBAL, *_ATTRIBUTE) if one in dis.opmap
+)
+#: ``id`` of a code object -> what it says.
+_read: Final[dict[int, Assigning]] = {}
 #: Functions that assign an attribute of which they are told the name.
 _BY_TEXT: Final = frozenset({"setattr", "delattr", "__setattr__"})
 #: Objects of which there is one for all.
@@ -35,23 +39,22 @@ _ABSENT: Final = object()
 class Assigning:
     """What the bytecode of some code says. ``bound``: globals and variables of closures that it
     assigns; ``attributes``: (variable, attribute) that it assigns, the former "" where the object
-    is had in another way; ``loads``: the same of those that it reads; ``named``: all that it names.
-    Variables of closures are told from one another by the function that they are of
-    (``make.<locals>.n``)."""
+    is had in another way; ``named``: all that it names. Variables of closures are told from one
+    another by the function that they are of (``make.<locals>.n``)."""
 
     keep: CodeType
     bound: tuple[str, ...]
     attributes: tuple[tuple[str, str], ...]
-    loads: tuple[tuple[str, str], ...]
     named: frozenset[str]
 
 
 def read_code(code: CodeType) -> Assigning:
     """What there is to know of it."""
     outer = code.co_qualname.rpartition("<locals>.")[0]
-    bound, attributes, loads = [], [], []
+    bound, attributes = [], []
     loaded = copied = ""
-    for each in dis.get_instructions(code):
+    stores = not _STORES.isdisjoint(code.co_code[::2])  # or what goes with an operation is so
+    for each in dis.get_instructions(code) if stores else ():
         name, how = each.argval, each.opname
         if how in _GLOBAL:
             bound.append(str(name))
@@ -59,8 +62,6 @@ def read_code(code: CodeType) -> Assigning:
             bound.append(f"{outer}{name}")
         elif how in _ATTRIBUTE:
             attributes.append((loaded or copied, str(name)))
-        elif how in _READING and loaded:
-            loads.append((loaded, str(name)))
         elif how == "COPY":
             copied, loaded = loaded, ""
             continue
@@ -73,7 +74,7 @@ def read_code(code: CodeType) -> Assigning:
     if "globals" in code.co_names:
         bound += texts
     named = frozenset((*code.co_names, *texts, *closed))
-    return Assigning(code, tuple(bound), tuple(attributes), tuple(loads), named)
+    return Assigning(code, tuple(bound), tuple(attributes), named)
 
 
 class AssignedNames:
@@ -81,30 +82,28 @@ class AssignedNames:
 
     def __init__(self) -> None:
         self._kinds = Kinds()
-        self._read: dict[int, Assigning] = {}
-        self._users: dict[tuple[str, int], int] = {}
+        #: Module and code -> the workers that ran it, and its globals.
+        self._users: dict[tuple[str, int], tuple[int, dict[str, Any]]] = {}
         #: Module and name -> the workers that assign it, and the objects that it is of.
         self._writers: dict[tuple[str, str], tuple[int, list[Any]]] = {}
-        self._readers: dict[tuple[str, str], int] = {}
 
     def clear(self) -> None:
         """A schedule is over."""
         self._users.clear()
         self._writers.clear()
-        self._readers.clear()
 
     def entered(self, frame: FrameType, module: str, worker: int) -> list[object]:
         """A worker runs code of ``module``, which is not looked into. Returns what classes of that
         module keep for all their objects, is named by the code, and can be changed."""
         code = frame.f_code
-        known = self._read.get(identity(code))
+        known = _read.get(identity(code))
         if known is None:
-            known = self._read[identity(code)] = read_code(code)
+            known = _read[identity(code)] = read_code(code)
+        names = frame.f_globals
         key = module, identity(code)
-        self._users[key] = self._users.get(key, 0) | 1 << worker
+        self._users[key] = self._users.get(key, (0, names))[0] | 1 << worker, names
         for name in known.bound:
             self._writes(module, name, worker)
-        names = frame.f_globals
         held = locals_of(frame)
         for variable, name in known.attributes:
             value = held.get(variable, names.get(variable, _ABSENT))
@@ -113,11 +112,6 @@ class AssignedNames:
                     self._writes(module, name, worker)
             elif issubclass(type(value), _ONE_FOR_ALL):
                 self._writes(_home_of(value) or module, name, worker, value)
-        for variable, name in known.loads:
-            value = held.get(variable, names.get(variable, _ABSENT))
-            if issubclass(type(value), ModuleType):
-                at = _home_of(value), name
-                self._readers[at] = self._readers.get(at, 0) | 1 << worker
         given = [*held.values(), *(names[one] for one in code.co_names if one in names)]
         return [one for value in given for one in self._kept_by_class(value, known, module)]
 
@@ -151,10 +145,18 @@ class AssignedNames:
                         yield module, f"its code uses {name}, which a worker assigns"
 
     def _by_name(self, module: str, name: str) -> int:
-        """The workers that were in code of a package that names this."""
-        users = self._readers.get((module, name), 0)
-        for (where, number), by in self._users.items():
-            if root_of(where) == root_of(module) and name in self._read[number].named:
+        """The workers that were in code of the package, or that names the module, with this name in
+        it."""
+        users = 0
+        for (where, number), (by, held) in self._users.items():
+            known = _read[number]
+            if name in known.named and (
+                root_of(where) == root_of(module)
+                or any(
+                    issubclass(type(held.get(one)), ModuleType) and _home_of(held[one]) == module
+                    for one in known.keep.co_names
+                )
+            ):
                 users |= by
         return users
 
