@@ -240,6 +240,8 @@ class Going:
         with bench.cancelled(cancelling), bench.deadlines() if limited else nullcontext():
             searched = bench.explore(judge, options.schedules, min(most, left))
         unseen = self._reasons(client, searched)
+        if late:  # what it does unseen is known: no order that is made now has to be recorded
+            bench.host.backend.account.rest()
         judge.ask(late and bool(unseen))
         judge.settle()
         unseen += filter(None, [judge.show(bench)])
