@@ -11,7 +11,7 @@ from tracelock.audit.bench import ClientRun
 from tracelock.audit.clients import ClientOf, Contracts
 from tracelock.audit.going import JudgedClient, RecordedOrders
 from tracelock.audit.judging import Judge
-from tracelock.audit.longer import Reached
+from tracelock.audit.longer import ReachedCalls
 from tracelock.audit.reading import MethodCall
 
 PUT, GET, SIZE = (MethodCall(name, f"it.{name}()") for name in ("put", "get", "size"))
@@ -84,7 +84,7 @@ def test_a_client_that_is_covered_has_the_executions_of_the_one_that_covers_it()
     clients = [(a, b) for a in lines for b in lines][::3]
     covered = 0
     for one in clients[::9]:
-        known = Reached()
+        known = ReachedCalls()
         known.note(verified(ClientOf((), one)))
         mine = executions(one)
         same = (mine, exchanged(mine))
@@ -96,14 +96,14 @@ def test_a_client_that_is_covered_has_the_executions_of_the_one_that_covers_it()
 
 
 def test_a_client_is_not_covered_by_one_that_comes_further() -> None:
-    known = Reached()
+    known = ReachedCalls()
     known.note(verified(ClientOf((), ((GET, SIZE), (SIZE, GET)))))
     assert known.covers(((GET, SIZE), (SIZE, GET))) and known.covers(((SIZE, GET), (GET, PUT)))
     assert not known.covers(((GET, SIZE), (PUT, GET))) and not known.covers(((SIZE, GET),) * 2)
     known.note(verified(ClientOf((), ((PUT, SIZE), (GET, SIZE)))))
     assert known.covers(((GET, SIZE), (PUT, SIZE)))
     assert not known.covers(((PUT, SIZE), (GET, PUT)))  # there all calls are made
-    unknown = Reached()
+    unknown = ReachedCalls()
     judge = Judge(*([None] * 2), Contracts("linearizable"), tuple, late=True)  # type: ignore[arg-type]
     unknown.note(JudgedClient(ClientOf((), ((GET,), (GET,))), judge, None))
     assert not unknown.covers(((GET,), (GET,)))

@@ -9,7 +9,7 @@ differ by nothing but their names, so that which of them makes which calls is on
 A worker that waits for ever makes none of its later calls. Where it does so in each execution of a
 client, whichever calls these are, the executions are the same ones: a worker goes through its calls
 one after the other, and nothing looks at those that are still to come. All clients that differ in
-nothing else are verified by one of them (``Reached``).
+nothing else are verified by one of them (``ReachedCalls``).
 
 Values are not renamed (``add(1)`` beside ``add(2)`` is another client than the other way round only
 by its workers): that a class treats them alike cannot be seen from outside. Nor are clients left
@@ -113,7 +113,7 @@ def _all_of(
     ]
     clients = list(combinations_with_replacement(range(lines), workers))
     options.chance.shuffle(clients)
-    reached = Reached()
+    reached = ReachedCalls()
     for client in clients:
         if monotonic() > options.until(1.0) - _REST:
             return False
@@ -139,7 +139,7 @@ Begun = tuple[tuple[MethodCall, ...], bool]
 
 
 @dataclass
-class Reached:
+class ReachedCalls:
     """Clients that are verified, by the calls that are begun in any of their executions. Each was
     searched to its end, and judged after that (``Judge.late``)."""
 
