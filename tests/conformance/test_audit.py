@@ -132,6 +132,29 @@ def test_what_only_longer_clients_do_unseen_proves_nothing(
     assert {one.verdict for one in found.cells} == {"verified"} and found.verdict == "passed"
 
 
+def test_what_is_done_unseen_after_a_wait_proves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "waited_unseen.py").write_text(
+        "import itertools\nimport threading\n\n\nclass Handed:\n"
+        "    def __init__(self):\n        self.changed = threading.Condition()\n"
+        "        self.items, self.counter = [], itertools.count()\n\n"
+        "    def put(self):\n        with self.changed:\n            while self.items:\n"
+        "                self.changed.wait()\n            self.items.append(1)\n"
+        "            self.changed.notify_all()\n\n"
+        "    def get(self):\n        waited = False\n        with self.changed:\n"
+        "            while not self.items:\n                waited = True\n"
+        "                self.changed.wait()\n            self.items.pop()\n"
+        "            self.changed.notify_all()\n"
+        "        return next(self.counter) * 0 if waited else 0\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    found = tracelock.audit("waited_unseen:Handed", calls=2, seconds=200)
+    every = found.every_client  # one call after the other, the first get waits: no more is made
+    assert every is not None and every.tried == 10 and 0 < every.verified < 10
+    assert "not seen: count" in every.reason and found.verdict == "passed"
+
+
 def test_contracts_and_what_is_ignored() -> None:
     unsafe = audited("StackWrong", methods=["pop", "push"], contract={"pop": "unsafe"})
     assert [one.verdict for one in unsafe.cells] == ["skipped", "skipped", "verified"]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
-from tracelock.audit.bench import Bench
+from tracelock.audit.bench import Bench, ClientRun
 from tracelock.audit.clients import ClientOf, Contracts, in_turn
 from tracelock.audit.judging import Judge, Oracle
 from tracelock.audit.kinds import WorkerKind
@@ -75,6 +75,44 @@ class JudgedClient:
         return PASSED if self.reasons else VERIFIED
 
 
+class RecordedOrders:
+    """Orders of calls that were recorded, and that do nothing unseen: a client which begins with
+    the same calls of the same workers, up to where nobody goes on, does the same there again.
+
+    Calls begin in their order, each once the one before it has ended, or, where orders are
+    ``open``, has begun. So the first that does not begin is one before which another waits, or of a
+    worker that waits: what would come then is never looked at."""
+
+    def __init__(self) -> None:
+        self._known: dict[Any, bool] = {}
+        self._new: dict[Any, bool] = {}
+
+    def waits(self, client: ClientOf, order: Sequence[int], open_: bool) -> bool | None:
+        """Whether calls wait for ever in an order that is known; None for others."""
+        for count in range(1, len(order) + 1):
+            known = self._known.get(self._key(client, order, open_, count))
+            if known is not None:
+                return known
+        return None
+
+    def note(self, client: ClientOf, order: Sequence[int], open_: bool, run: ClientRun) -> None:
+        """An order was recorded. It is not known before ``keep``."""
+        if not run.timed and not run.died:
+            key = self._key(client, order, open_, len(run.begun))
+            self._new[key] = bool(run.waiting)
+
+    def keep(self, well: bool) -> None:
+        """Whether nothing was unseen in what was recorded since the last time."""
+        if well:
+            self._known |= self._new
+        self._new = {}
+
+    def _key(self, client: ClientOf, order: Sequence[int], open_: bool, count: int) -> Any:
+        workers = {n: place for place, mine in enumerate(client.numbers) for n in mine}
+        begun = tuple([(workers[n], client.calls[n]) for n in order[:count]])
+        return client.before, client.after, open_, begun, [*map(workers.get, order), None][count]
+
+
 @dataclass
 class Going:
     kind: WorkerKind
@@ -95,6 +133,7 @@ class Going:
     expired: dict[ClientOf, Any] = field(default_factory=dict)
     _total: int = 0
     _not_serial: int = 0
+    _recorded: RecordedOrders = field(default_factory=RecordedOrders)
 
     def pairs(self, until: float) -> None:
         """The states to begin in, then every cell, a client of each in turn, in a share of the
@@ -240,6 +279,8 @@ class Going:
         with bench.cancelled(cancelling), bench.deadlines() if limited else nullcontext():
             searched = bench.explore(judge, options.schedules, min(most, left))
         unseen = self._reasons(client, searched)
+        if late:
+            self._end_recorded(not unseen)
         judge.ask(late and bool(unseen))
         judge.settle()
         unseen += filter(None, [judge.show(bench)])
@@ -260,7 +301,9 @@ class Going:
         left = max(0.5, self.options.until(1.0) - monotonic())
         searched = self.bench.explore(judge, self.options.schedules, min(CLIENT_SECONDS, left))
         others = judge.anomaly or judge.pending or judge.asked
-        if others or not judge.serial or self._reasons(bare, searched):
+        unseen = self._reasons(bare, searched)
+        self._end_recorded(not unseen)
+        if others or not judge.serial or unseen:
             self._not_serial += 1
             return None
         judge.client = client
@@ -270,7 +313,21 @@ class Going:
         """What comes next is of this client. No search is recorded, so that what its calls do
         unseen is looked for in one order in which the workers share what they can."""
         self.bench.begin(client)
-        self.bench.in_order(in_turn(client.numbers))
+        order = in_turn(client.numbers)
+        for open_ in (False, True):  # where one waits it is seen, too, what comes of the others
+            known = self._recorded.waits(client, order, open_)
+            if known is None:
+                run = self.bench.in_order(order, open_)
+                known = bool(run.waiting)
+                self._recorded.note(client, order, open_, run)
+            if not known:
+                break
+
+    def _end_recorded(self, well: bool) -> None:
+        """It was looked what a client does unseen, which is nothing, or not: no order that is made
+        for it from now on has to be recorded."""
+        self._recorded.keep(well)
+        self.bench.host.backend.account.rest()
 
     def _reasons(self, client: ClientOf, searched: Searched) -> list[str]:
         """Why a client that went well is not verified."""

@@ -269,7 +269,6 @@ class Judge:
         left = [*self.asked.values(), *(self.serial.values() if all_of_them else ())]
         if not left or self.anomaly is not None:
             return
-        self.oracle.begin(self.client)
         # an order that explains a schedule is mostly the one in which its calls have ended
         plain = [run for run in left if not run.given]
         others = [run for run in left if run.given]

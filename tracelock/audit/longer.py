@@ -6,6 +6,11 @@ beginning of such a one, and what is explained by an order of the calls is so at
 begin with an object as it is made, since the calls of the clients lead to other states. Workers
 differ by nothing but their names, so that which of them makes which calls is one client.
 
+A worker that waits for ever makes none of its later calls. Where it does so in each execution of a
+client, whichever calls these are, the executions are the same ones: a worker goes through its calls
+one after the other, and nothing looks at those that are still to come. All clients that differ in
+nothing else are verified by one of them (``ReachedCalls``).
+
 Values are not renamed (``add(1)`` beside ``add(2)`` is another client than the other way round only
 by its workers): that a class treats them alike cannot be seen from outside. Nor are clients left
 out whose methods never touch the same: two calls that are independent where an object is new need
@@ -14,7 +19,8 @@ not be so after a third one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations_with_replacement, product
 from math import comb
@@ -107,18 +113,64 @@ def _all_of(
     ]
     clients = list(combinations_with_replacement(range(lines), workers))
     options.chance.shuffle(clients)
+    reached = ReachedCalls()
     for client in clients:
         if monotonic() > options.until(1.0) - _REST:
             return False
         threads = tuple(sequences[place] for place in client)
+        if reached.covers(threads):
+            found.tried += 1
+            found.verified += 1
+            continue
         entry = _try(going, ClientOf((), threads), drawing, True)
         if entry is None:
             continue
         found.tried += 1
         found.executions += 0 if entry.searched is None else entry.searched.schedules
-        found.verified += entry.verdict == VERIFIED
+        if entry.verdict == VERIFIED:
+            found.verified += 1
+            reached.note(entry)
         found.reason = found.reason or (entry.reasons or [""])[0]
     return True
+
+
+#: The calls that a worker begins; whether these are all that it has.
+Begun = tuple[tuple[MethodCall, ...], bool]
+
+
+@dataclass
+class ReachedCalls:
+    """Clients that are verified, by the calls that are begun in any of their executions. Each was
+    searched to its end, and judged after that (``Judge.late``)."""
+
+    _known: set[frozenset[tuple[Begun, int]]] = field(default_factory=set)
+
+    def note(self, entry: JudgedClient) -> None:
+        """A client is verified."""
+        judge = entry.judge
+        begun = {number for run in judge.pending for number in run.begun}
+        if judge.serial or judge.asked:  # there all calls have ended
+            begun.update(*entry.client.numbers)
+        lines = []
+        for thread, numbers in zip(entry.client.threads, entry.client.numbers, strict=True):
+            count = len(begun.intersection(numbers))
+            if not count or begun.isdisjoint(numbers[count - 1 : count]):
+                return  # what was begun is not known
+            lines.append((thread[:count], count == len(thread)))
+        self._known.add(_of_any(lines))
+
+    def covers(self, threads: Sequence[tuple[MethodCall, ...]]) -> bool:
+        """Whether the executions of a client are those of one that is known."""
+        own = [
+            [(one, True), *((one[:count], False) for count in range(1, len(one) + 1))]
+            for one in threads
+        ]
+        return any(_of_any(lines) in self._known for lines in product(*own))
+
+
+def _of_any(lines: Iterable[Begun]) -> frozenset[tuple[Begun, int]]:
+    """What workers begin, whichever of them begins which."""
+    return frozenset(Counter(lines).items())
 
 
 def _try(going: Going, client: ClientOf, drawing: LongerDrawn, late: bool) -> JudgedClient | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Final
@@ -80,6 +81,11 @@ class AccountKeeper:
         self.account.forget()
         self._schedules = 0
         self._next = 1
+
+    def rest(self) -> None:
+        """No schedule is recorded until the next ``restart``: what is looked at is recorded, and
+        what comes besides says nothing of it."""
+        self._next = sys.maxsize
 
     def throughout(self) -> AbstractContextManager[None]:
         """While this is entered every schedule is recorded (``begin(always=True)``)."""
