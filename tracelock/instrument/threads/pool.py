@@ -59,7 +59,7 @@ class PooledThread:
         """Run ``run`` as ``worker``, from its first op to its end."""
         if not self.idle.acquire(timeout=GRACE):
             raise InternalError(f"the thread of {self.thread.name} has not come back")
-        self._start_job(worker, lambda: worker.live(partial(contextvars.Context().run, run)))
+        self._start_job(worker, lambda: worker.live(partial(_excused, worker, run)))
 
     def lend(self, worker: Worker, run: Callable[[], object]) -> None:
         """Run ``run`` in the name of ``worker``; it attaches workers to the thread itself."""
@@ -108,6 +108,13 @@ class PooledThread:
         if self.idle.acquire(timeout=0.2) and self.thread.is_alive():
             self.wake.release()
             self.thread.join(GRACE)
+
+
+def _excused(worker: Worker, run: Callable[[], object]) -> None:
+    """Run ``run``, which an expected exception may end. What its frames have dies then and there,
+    as where a thread ends so, and is not kept with the exception."""
+    with contextlib.suppress(*worker.hub.expected):
+        contextvars.Context().run(run)
 
 
 def thread_locals() -> MutableMapping[Any, Any]:
