@@ -12,6 +12,7 @@ import pytest
 import trio
 
 import tracelock
+from tracelock.errors import LimitReached
 
 ADDRESS = ("127.0.0.1", 7002)
 
@@ -76,8 +77,8 @@ def by_a_thread(state: Server) -> None:
 
 def explore(*workers: Callable[..., Any], **options: Any) -> tracelock.Explored:
     return tracelock.explore(
-        workers=workers, shrink=False, expected_errors=[KeyError],
-        **{"setup": Server, "schedules": 12, "seed": 1, **options},
+        workers=workers, shrink=False,
+        **{"setup": Server, "schedules": 12, "seed": 1, "expected_errors": [KeyError], **options},
     )  # fmt: skip
 
 
@@ -150,3 +151,11 @@ def test_tasks_drop_them_too(workers: Any) -> None:
 
     found = explore(*workers, setup=setup, backend=backend)
     assert found.verdict == "passed", [(way.kind, way.message) for way in found.ways]
+
+
+def test_a_limit_ends_a_worker_of_which_every_exception_is_expected() -> None:
+    def reaches_it(state: Server) -> None:
+        raise LimitReached("a bound")
+
+    found = explore(reaches_it, expected_errors=[Exception])
+    assert found.verdict == "unfinished"

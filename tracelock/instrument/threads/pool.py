@@ -12,7 +12,7 @@ from collections.abc import Callable, MutableMapping, Sequence
 from functools import partial
 from typing import Any, Final
 
-from tracelock.errors import InternalError
+from tracelock.errors import InternalError, TracelockError
 from tracelock.instrument.hub import ScheduleOver, contexts, get_ident, new_baton
 from tracelock.instrument.worker import Uncontrolled, Worker
 
@@ -113,8 +113,11 @@ class PooledThread:
 def _excused(worker: Worker, run: Callable[[], object]) -> None:
     """Run ``run``, which an expected exception may end. What its frames have dies then and there,
     as where a thread ends so, and is not kept with the exception."""
-    with contextlib.suppress(*worker.hub.expected):
+    try:
         contextvars.Context().run(run)
+    except worker.hub.expected as error:
+        if isinstance(error, TracelockError):  # a limit, say, though every Exception is expected
+            raise
 
 
 def thread_locals() -> MutableMapping[Any, Any]:
