@@ -140,7 +140,8 @@ class CallRecorder:
     def end(self, unseen: dict[str, str] | None) -> None:
         """It is over: what was used by two workers without being seen goes into ``unseen``, if two
         workers could be in the middle of something at a time."""
-        del self.hub.names.name_contents, self.hub.names.let_die
+        for name in ("name_contents", "let_die"):
+            vars(self.hub.names).pop(name, None)
         if unseen is not None:
             self._shared(unseen)
         self.account.chance |= self._chance
