@@ -41,6 +41,10 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_timers_that_wait_for_threads_are_named": 0,
         "test_what_says_it_is_a_module_and_is_none": 2,
     },
+    "conformance/test_network_dropped.py": {
+        "test_the_peer_comes_to_the_end_of_the_stream": 3,
+        "test_tasks_drop_them_too": 0,
+    },
     "conformance/test_network_faults.py": {
         "test_a_connect_fails_as_the_fault_says": 4,
         "test_datagrams_arrive_as_the_fault_says": 4,

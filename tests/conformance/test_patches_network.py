@@ -119,6 +119,13 @@ def closed(one: socket.socket, other: socket.socket) -> None:
     assert one.recv(1) == b""
 
 
+def dropped() -> None:
+    one, other = socket.socketpair()
+    del one
+    assert other.recv(1) == b""
+    other.close()
+
+
 def secured(one: socket.socket, other: socket.socket) -> Any:
     context = ssl.create_default_context()
     tls = context.wrap_socket(one, server_hostname="localhost", do_handshake_on_connect=False)
@@ -129,6 +136,7 @@ def secured(one: socket.socket, other: socket.socket) -> Any:
 USES: dict[str, Use] = {
     "socket.socket.__init__": lambda: socket.socket().family,
     "socket.socket._real_close": between(closed),
+    "socket.socket.__del__": dropped,
     "socket.socket.dup": between(lambda one, other: one.dup().family),
     "socket.socketpair": between(lambda one, other: one.family),
     "socket.socket.bind": datagrams(lambda one, other: None),

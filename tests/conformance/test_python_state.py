@@ -7,6 +7,7 @@ import functools
 import io
 import itertools
 import locale
+import logging
 import os
 import random
 import signal
@@ -233,6 +234,29 @@ def test_a_race_of_tasks_on_a_global_is_found_every_time() -> None:
             lazily_as_a_task, lazily_as_a_task, check=lambda: len(FIRST) == 1, seed=seed
         )
         assert explored.verdict == "failed"
+
+
+def logs_once(name: str) -> Callable[[], None]:
+    log = logging.getLogger(f"{__name__}.{name}")
+
+    def work() -> None:
+        log.debug("who asks for the first time takes a lock")
+
+    return work
+
+
+def test_a_trace_of_programs_that_log_is_that_of_a_new_process() -> None:
+    program: dict[str, Any] = {
+        "workers": [logs_once("one"), logs_once("other")], "check": lambda: False,
+    }  # fmt: skip
+    found = tracelock.explore(**program, schedules=2, shrink=False)
+    assert found.trace is not None
+    taken = [event.op for event in found.trace.events if event.target == "logging._lock"]
+    assert taken == ["acquire", "release"] * 2
+    for _ in range(2):  # the second time with what the first one has left
+        assert tracelock.replay(found.trace, **program).reproduced
+    logging.root.manager._clear_cache()  # type: ignore[attr-defined]  # as in a new process
+    assert tracelock.replay(found.trace, **program).reproduced
 
 
 # --- closures of the given functions ---------------------------------------------------------

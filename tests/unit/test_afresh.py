@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import sys
 from collections.abc import Callable
@@ -62,3 +63,14 @@ def test_the_process_goes_on_as_if_there_had_been_none() -> None:
     random.random()
     made.close()
     assert random.random() == expected
+
+
+def test_loggers_remember_no_level_when_a_schedule_begins() -> None:
+    logger, child = logging.getLogger(__name__), logging.getLogger(f"{__name__}.below.child")
+    made = Afresh()
+    for one in (logger, child, logging.getLogger()):
+        one.isEnabledFor(logging.DEBUG)
+        assert logging.DEBUG in one._cache
+    made.begin()
+    assert not any(one._cache for one in (logger, child, logging.getLogger()))
+    made.close()

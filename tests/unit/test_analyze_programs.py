@@ -6,6 +6,7 @@ which differs by a line, gets the finding that names its trouble.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from tracelock.analysis.derived.facts import Facts
 from tracelock.analysis.findings import NOTE, WARNING
 from tracelock.scenario.loading import scenario_from_data
 from tracelock.session import run
-from tracelock.trace import Trace, Verdict
+from tracelock.trace import Trace, Verdict, load_trace
 
 
 def traces(workers: dict[str, Any], *, shared: dict[str, Any], **more: Any) -> list[Trace]:
@@ -350,3 +351,12 @@ def test_the_traces_of_the_benchmark_are_analysed(sort: str, controlled: bool) -
     assert len(trace.events) == 2000
     kinds = {one.kind for one in analyze(trace)}
     assert kinds & {"contention", "lost-update", "timeout-only"}
+
+
+@pytest.mark.parametrize("runtime", ["threads", "asyncio", "trio"])
+def test_a_partition_that_another_worker_met_is_the_root(runtime: str) -> None:
+    examples = Path(__file__).parents[2] / "docs/examples"
+    trace = load_trace(examples / f"partitioned_store/on_{runtime}.json")
+    roots = [one for one in analyze(trace).findings if one.root]
+    assert [one.kind for one in roots] == ["network-fault"]
+    assert roots[0].title.startswith("partition: ")

@@ -1,8 +1,8 @@
 """Where every schedule counts and draws from the same beginning.
 
 Counters of the standard library from which threads and pools get their names, the generator of the
-``random`` module, and the last UUIDs. What a schedule changes of the process is put back by
-``state``.
+``random`` module, the last UUIDs, and what loggers remember. What a schedule changes of the process
+is put back by ``state``.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import _random
 import ctypes
 import itertools
+import logging
 import random
 import sys
 import tempfile
@@ -60,6 +61,19 @@ _WORDS: Final = 624
 _PLACE_SEEN: Final = _place_is_seen()
 
 
+def _forget_levels() -> None:
+    """Loggers remember for which levels they are enabled. Who asks one for the first time takes the
+    lock of ``logging``, which is a step, and who asks again does not: a schedule that begins with
+    what the last one, or the rest of the process, has left there is another one than the same
+    schedule in a new process.
+    """
+    root = logging.root
+    for logger in (root, *root.manager.loggerDict.values()):
+        known = getattr(logger, "_cache", None)  # one that is there for its children has none
+        if known:
+            known.clear()
+
+
 class Afresh:
     """All of that for one exploration, which ends with ``close``.
 
@@ -94,6 +108,7 @@ class Afresh:
             _seed(_generator, _SEED)  # which takes as long as three steps of a worker
             self._seeded = bytes(self._place)
         _generator.gauss_next = None
+        _forget_levels()
 
     def end(self) -> None:
         """It has ended."""

@@ -48,7 +48,10 @@ GROUPS: Final[dict[str, PatchGroup]] = {
     "time": PatchGroup(("clock", "chance")),
     "exits": PatchGroup(("exits",)),
     "network": PatchGroup(
-        ("network.sockets", "network.readiness", "network.resolving", "network.secured")
+        (
+            "network.sockets", "network.dropping", "network.readiness", "network.resolving",
+            "network.secured",
+        )
     ),
     "files": PatchGroup(("files.patches", "files.objects", "files.locks", "files.access",
          "files.durable")),

@@ -1,10 +1,11 @@
 """The walk back from a failure: what it depends on, and how directly.
 
 A dynamic slice (Korel and Laski, 1988; of concurrent runs, Cheng 1993) as far as a trace has it: a
-read depends on the write that it saw, a change on what it changed, a step on what let its worker go
-on (a release, a notify, a spawn) and on the earlier steps of its worker, for what these do with
-their locals is not recorded. Every edge has a length, so that an event has a distance: the shorter,
-the more directly the failure hangs on it.
+read depends on the write that it saw, a change on what it changed, what is done at a connection on
+what the network did to it, a step on what let its worker go on (a release, a notify, a spawn) and
+on the earlier steps of its worker, for what these do with their locals is not recorded. Every edge
+has a length, so that an event has a distance: the shorter, the more directly the failure hangs on
+it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Final
 
 from tracelock.analysis.derived.ending import pending
 from tracelock.analysis.derived.facts import Facts
-from tracelock.ops import CRASH
+from tracelock.ops import CLEAR, CRASH, SET
 
 __all__ = ["distances", "failure_events"]
 
@@ -62,15 +63,31 @@ def _saw(facts: Facts) -> dict[int, list[int]]:
     steps = facts.steps
     changed: dict[str, int] = {}
     found: dict[int, list[int]] = {}
+    hit = _by_the_network(facts)
     for seq in range(len(steps)):
         written = steps.written(seq)
         sources = [
             changed[name] for name in dict.fromkeys((*steps.read(seq), *written)) if name in changed
         ]
+        sources += hit.get(seq, ())
         if sources:
             found[seq] = sources
         for name in written:
             changed[name] = seq
+    return found
+
+
+def _by_the_network(facts: Facts) -> dict[int, list[int]]:
+    """For each step at a connection, or at a link between hosts, the last one before it in which
+    the network did something to that: a partition began or ended, what was sent was held back."""
+    steps, told = facts.steps, facts.trace.events.extras
+    done: dict[str, int] = {}
+    found: dict[int, list[int]] = {}
+    for seq, target in enumerate(steps.targets) if told else ():
+        if target in done:
+            found[seq] = [done[target]]
+        if target is not None and "to" in told.get(seq, ()) and steps.kinds[seq] in (SET, CLEAR):
+            done[target] = seq
     return found
 
 

@@ -6,8 +6,10 @@ import functools
 import gc
 import sys
 from _io import _IOBase
+from _weakref import ref
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from sys import getrefcount
 from types import BuiltinFunctionType, GeneratorType, MappingProxyType
 from typing import Any, Final
 
@@ -15,6 +17,7 @@ from tracelock.instrument.accesses.places import EXPORTING, memory_of, owner_of
 from tracelock.instrument.account.extensions import module_of
 from tracelock.instrument.account.known import ATOM, CONTAINER, GUARDED, INSTANCE, Kinds
 from tracelock.instrument.account.looks import namespace
+from tracelock.instrument.account.touched import TouchedObjects
 from tracelock.instrument.contexts import identity
 
 #: So many objects are looked at for each worker and module.
@@ -27,14 +30,24 @@ _EMPTY: Final[dict[str, str]] = {}
 _VIEWS: Final = (type(_EMPTY.keys()), type(_EMPTY.values()), type(_EMPTY.items()))
 
 
+class _Reachable:
+    """An object, and the workers and modules in whose code it could be reached if it can change."""
+
+    __slots__ = ("keep", "places")
+
+    def __init__(self, keep: object) -> None:
+        self.keep: Any = keep  # so that no other object gets its address
+        self.places: list[tuple[int, str]] = []
+
+
 class Reached:
     """Objects that can change, and that a worker could reach in the code of a module."""
 
-    def __init__(self, kinds: Kinds) -> None:
-        self._kinds = kinds
+    def __init__(self, kinds: Kinds, names: Any, touched: TouchedObjects) -> None:
+        self._kinds, self._names, self._touched = kinds, names, touched
         self._seen: dict[tuple[int, str], set[int]] = {}
-        self._found: list[tuple[object, int, str]] = []
-        self._kept: list[object] = []
+        self._found: dict[int, _Reachable] = {}
+        self._gone: dict[str, str] = {}  # what is told of those that have died
 
     def add(self, root: object, worker: int, module: str) -> None:
         """Code of ``module`` has ``root``, in this worker."""
@@ -51,21 +64,72 @@ class Reached:
                 if kind == GUARDED or (kind == ATOM and not issubclass(type(one), _PASSING)):
                     continue
                 seen.add(address)
-                self._kept.append(one)  # so that no other object gets its address
+                found = self._found.get(address)
+                if found is None:
+                    found = self._found[address] = _Reachable(one)
                 pending.append(one)
                 if kind in (CONTAINER, INSTANCE):
-                    self._found.append((one, worker, module))
+                    found.places.append((worker, module))
 
-    def told(self, names: Any, touched: dict[int, Any]) -> Iterator[tuple[str, str]]:
+    def letting_die(self) -> Callable[[list[Any]], None]:
+        """What takes the place of ``let_die`` of the names as long as a schedule is recorded: those
+        that nobody has but the account die as well. A socket would stay open with them."""
+        names, plain = self._names, type(self._names).let_die
+
+        def let_die(fresh: list[Any]) -> None:
+            while True:
+                found = self._let_go()
+                plain(names, fresh)
+                if not found:
+                    return
+
+        return let_die
+
+    def _let_go(self) -> bool:
+        """Let go of objects that only the account and the names have; whether there were any. What
+        is told of them is known by then, since nobody can use them any more."""
+        known, objects, gone = self._touched.known, self._names.objects, False
+        for address in {*self._found, *known}:
+            found, touched, named = (
+                self._found.get(address),
+                known.get(address),
+                objects.get(address),
+            )
+            held = [one for one in (found, touched, named) if one is not None]
+            keeps = [one for one in held if type(one.keep) is not ref]
+            if not keeps or (keeps == [named]):
+                continue
+            # besides these and the argument
+            if getrefcount(keeps[0].keep) > len(keeps) + 1:
+                continue
+            gone = True
+            if found is not None:
+                self._gone.update(self._of(address, found))
+                del self._found[address]
+                for seen in self._seen.values():
+                    seen.discard(address)
+            if touched is not None and touched in keeps:
+                self._touched.let_go(address)
+            if found is not None:
+                found.keep = None  # it may die here
+        return gone
+
+    def told(self) -> Iterator[tuple[str, str]]:
         """Modules, each with what of it keeps the account from being clean."""
-        for value, worker, module in self._found:
-            owner = owner_of(value) if type(value) is dict else None
-            address = identity(value if owner is None else owner)  # of which it is the namespace
-            writers, users = _uses(names, address)
-            direct = touched.get(address)
-            users |= direct.by if direct is not None else 0
+        yield from self._gone.items()
+        for address, found in self._found.items():
+            yield from self._of(address, found)
+
+    def _of(self, address: int, found: _Reachable) -> Iterator[tuple[str, str]]:
+        owner = owner_of(found.keep) if type(found.keep) is dict else None
+        if owner is not None:
+            address = identity(owner)  # of which it is the namespace
+        writers, users = _uses(self._names, address)
+        direct = self._touched.known.get(address)
+        users |= direct.by if direct is not None else 0
+        for worker, module in found.places:
             if writers and users & ~(1 << worker):
-                name = type(value).__name__
+                name = type(found.keep).__name__
                 yield module, f"its code can reach a {name} that another worker uses"
 
 

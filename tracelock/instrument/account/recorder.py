@@ -113,7 +113,8 @@ class CallRecorder:
         self._cached: dict[int, tuple[CodeType, Any]] = {}
         self._uses: list[tuple[Any, int]] = []
         self._random: Any = None
-        self._reached, self._library = Reached(self._kinds), LibraryState(looked)
+        self._library = LibraryState(looked)
+        self._reached = Reached(self._kinds, hub.names, self._touched)
 
     # --- one schedule ------------------------------------------------------------------------
     def begin(self) -> None:
@@ -134,12 +135,13 @@ class CallRecorder:
                     self._touch(each, worker.number)
             plain(names, variable, value, worker)
 
-        names.name_contents = name_contents
+        names.name_contents, names.let_die = name_contents, self._reached.letting_die()
 
     def end(self, unseen: dict[str, str] | None) -> None:
         """It is over: what was used by two workers without being seen goes into ``unseen``, if two
         workers could be in the middle of something at a time."""
-        vars(self.hub.names).pop("name_contents", None)
+        for name in ("name_contents", "let_die"):
+            vars(self.hub.names).pop(name, None)
         if unseen is not None:
             self._shared(unseen)
         self.account.chance |= self._chance
@@ -152,13 +154,13 @@ class CallRecorder:
         self._codes.clear()
         self._globals.clear()
         self._kinds = Kinds()
-        self._reached = Reached(self._kinds)
+        self._reached = Reached(self._kinds, self.hub.names, self._touched)
         if self.error is not None:
             self.account.unseen["calls"] = f"they could not be recorded: {self.error!r}"
 
     def _shared(self, unseen: dict[str, str]) -> None:
         unseen |= dict(self._library.changed(self.hub.names))
-        for module, why in self._reached.told(self.hub.names, self._touched.known):
+        for module, why in self._reached.told():
             unseen.setdefault(module, why)
         for touched in self._touched.shared():
             unseen.setdefault(touched.of, touched.why)

@@ -53,6 +53,12 @@ class TouchedObjects:
         if isinstance(obj, IOBase) and is_real_file(obj):
             self._account.outside.add(REAL_FILES)
 
+    def let_go(self, address: int) -> None:
+        """Nobody has this object any more, but for the account."""
+        touched = self.known[address]
+        self._died(address)
+        touched.keep = None
+
     def _died(self, address: int) -> None:
         touched = self.known.pop(address, None)
         if touched is not None:

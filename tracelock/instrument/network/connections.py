@@ -240,6 +240,16 @@ def close(worker: Worker, end: End) -> None:
         )
 
 
+def drop(worker: Worker, end: End) -> None:
+    """The last reference to a descriptor of ``end`` has died with ``worker``, which closes it."""
+    if worker.running:
+        worker.doubt(
+            f"{end.name} closed when its last reference died",
+            "with whom that one dies was not tried in every order: close the socket by hand",
+        )
+    close(worker, end)
+
+
 def used(worker: Worker, end: End) -> None:
     end.uses -= 1
     if not end.refs and not end.uses and not end.closed and worker.running:
@@ -303,6 +313,8 @@ def new_end(worker: Worker, family: int, kind: int) -> End:
     """The end of a socket that a worker makes."""
     end = End(family, kind, creation_name("connection", worker))
     end.host = HOST.get()
+    if worker.own_thread:  # what of tasks has a loop keeps until it is closed by hand
+        worker.hub.names.mortal = True
     return end
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, MutableMapping, Sequence
 from functools import partial
 from typing import Any, Final
 
-from tracelock.errors import InternalError
+from tracelock.errors import InternalError, TracelockError
 from tracelock.instrument.hub import ScheduleOver, contexts, get_ident, new_baton
 from tracelock.instrument.worker import Uncontrolled, Worker
 
@@ -59,7 +59,7 @@ class PooledThread:
         """Run ``run`` as ``worker``, from its first op to its end."""
         if not self.idle.acquire(timeout=GRACE):
             raise InternalError(f"the thread of {self.thread.name} has not come back")
-        self._start_job(worker, lambda: worker.live(partial(contextvars.Context().run, run)))
+        self._start_job(worker, lambda: worker.live(partial(_excused, worker, run)))
 
     def lend(self, worker: Worker, run: Callable[[], object]) -> None:
         """Run ``run`` in the name of ``worker``; it attaches workers to the thread itself."""
@@ -108,6 +108,16 @@ class PooledThread:
         if self.idle.acquire(timeout=0.2) and self.thread.is_alive():
             self.wake.release()
             self.thread.join(GRACE)
+
+
+def _excused(worker: Worker, run: Callable[[], object]) -> None:
+    """Run ``run``, which an expected exception may end. What its frames have dies then and there,
+    as where a thread ends so, and is not kept with the exception."""
+    try:
+        contextvars.Context().run(run)
+    except worker.hub.expected as error:
+        if isinstance(error, TracelockError):  # a limit, say, though every Exception is expected
+            raise
 
 
 def thread_locals() -> MutableMapping[Any, Any]:
