@@ -9,9 +9,10 @@ does so.
 from __future__ import annotations
 
 import dis
+from _weakref import ref
 from collections.abc import Iterator
 from dataclasses import dataclass
-from types import CodeType, FrameType, FunctionType, MethodType, ModuleType
+from types import CodeType, FrameType, FunctionType, ModuleType
 from typing import Any, Final
 
 from tracelock.instrument.account.extensions import module_of
@@ -31,7 +32,7 @@ _read: Final[dict[int, Assigning]] = {}
 #: Functions that assign an attribute of which they are told the name.
 _BY_TEXT: Final = frozenset({"setattr", "delattr", "__setattr__"})
 #: Objects of which there is one for all.
-_ONE_FOR_ALL: Final = (type, FunctionType, MethodType, ModuleType)
+_ONE_FOR_ALL: Final = (type, FunctionType, ModuleType)
 _ABSENT: Final = object()
 
 
@@ -124,8 +125,8 @@ class AssignedNames:
 
     def _writes(self, module: str, name: str, worker: int, of: Any = None) -> None:
         workers, objects = self._writers.get((module, name), (0, []))
-        if of is not None and all(of is not one for one in objects):
-            objects.append(of)
+        if of is not None and all(of is not one() for one in objects):
+            objects.append(ref(of))  # a function may be all that holds what dies in this schedule
         self._writers[module, name] = workers | 1 << worker, objects
 
     def told(self, names: Any) -> Iterator[tuple[str, str]]:
@@ -168,8 +169,9 @@ def _written(names: Any, variable: Any) -> bool:
 def _seen(names: Any, objects: list[Any], module: str, name: str) -> int:
     """The workers that were seen to use an attribute, or a global of the module."""
     users = 0
+    there = [one for one in (each() for each in objects) if one is not None]
     known_ones = [
-        names.objects.get(identity(one)) or names.lasting.get(identity(one)) for one in objects
+        names.objects.get(identity(one)) or names.lasting.get(identity(one)) for one in there
     ]
     known_ones += [one for one in names.lasting.values() if _home_of(one.keep) == module]
     for known in known_ones:
