@@ -24,6 +24,8 @@ from tracelock.instrument.account.known import CONTROLLED, is_standard, root_of
 from tracelock.instrument.account.looks import namespace
 from tracelock.instrument.contexts import class_line, class_names, identity
 
+#: Why nothing is proved of what calls one.
+EXTENSION: Final = "an extension module in C"
 #: Modules by which Python calls any function of C.
 _FOREIGN: Final = frozenset({"ctypes", "_ctypes", "cffi", "_cffi_backend"})
 _SUFFIXES: Final = tuple(EXTENSION_SUFFIXES)
@@ -122,14 +124,22 @@ class UsedInC:
         """A worker runs code that has these globals."""
         self._ran.append((code, names))
 
-    def has(self, obj: object) -> None:
-        """A worker has this object, or calls a method of it."""
+    def has(self, obj: object) -> str:
+        """A worker has this object, which is of the package that is returned."""
         cls = type(obj)
         known = self._classes.get(identity(cls))
         if known is None:
             known = self._classes[identity(cls)] = cls, in_c(cls)
         if known[1]:
             self.found.add(known[1])
+        return known[1]
+
+    def method(self, owner: object, unseen: dict[str, str]) -> None:
+        """A worker calls a method of ``owner``. One that is written in C may use whatever it is
+        given, and what that leads to, of which nothing is seen: as with a function of its module.
+        """
+        if found := self.has(owner):
+            unseen.setdefault(found, EXTENSION)
 
     def calls(self, module: str) -> None:
         """A worker calls a function of this module, which is written in C."""

@@ -14,7 +14,7 @@ from typing import Any, Final
 from tracelock.instrument.accesses.places import owner_of
 from tracelock.instrument.account.account import Account
 from tracelock.instrument.account.assigned import AssignedNames
-from tracelock.instrument.account.extensions import UsedInC
+from tracelock.instrument.account.extensions import EXTENSION, UsedInC
 from tracelock.instrument.account.known import (
     ASKING,
     ATOM,
@@ -387,7 +387,7 @@ class CallRecorder:
                     self._touch(one, worker)
         elif caller.where == OTHER and kind in (CONTAINER, INSTANCE):
             self._touch(owner, worker, caller.module)
-        self.in_c.has(owner)
+        self.in_c.method(owner, self.account.unseen if caller.where != TRUSTED else {})
 
     def _function(self, caller: KnownCode, module: str, name: str, frame: FrameType) -> None:
         root = root_of(module)
@@ -409,7 +409,7 @@ class CallRecorder:
             if name not in PLAIN_CALLS and caller.where == LOOKED:
                 self._outside(f"os.{name}")
         elif root not in HARMLESS and root not in CONTROLLED:
-            why = "it is written in C" if is_standard(root) else "an extension module in C"
+            why = "it is written in C" if is_standard(root) else EXTENSION
             self.account.unseen.setdefault(SHOWN.get(root, root), why)
             self.in_c.calls(module)
 
