@@ -124,7 +124,7 @@ CASES = [
     ("s.add(4); s.discard(1); return s.copy()", "w s, w s, r s"),
     ("m = o.items.append; m(3)", "r o.items, w items"),
     ("import heapq; heapq.heappush(l, 1)", "w l"),
-    ("return getattr(o, 'n'), hasattr(o, 'zz')", "r o.n, r o.zz"),
+    ("return getattr(o, 'n'), hasattr(o, 'zz')", "r o.n, r o.zz, r type.zz"),
     ("setattr(o, 'n', 2); delattr(o, 'n')", "w o.n, w o.n"),
     ("for o.n in l: pass", "r l, r l, w o.n, r l, w o.n, r l, w o.n, r l"),
     ("for o.n, d['x'] in [(1, 2)]: o.name", "w o.n, w d, r o.name"),
@@ -139,7 +139,7 @@ CASES = [
     ("return o.n if o.n else 0", "r o.n, r o.n"),
     ("dict.__setitem__(d, 'k', 1); object.__setattr__(o, 'n', 3)", "w d, w o.n"),
     ("return o.__dict__", "r o.__dict__"),
-    ("return o.missing", "r o.missing"),
+    ("return o.missing", "r o.missing, r type.missing"),
     ("return o.name.upper()", "r o.name"),
     ("yield from l", "r l, r l, r l, r l, r l"),
     (
@@ -392,7 +392,8 @@ def test_a_namespace_is_its_object() -> None:
         assert new["f"](o) == (2, 1, True, 2)
     assert watcher.shown({"o": o, "d": vars(o)}) == [
         "read o.__dict__", "write o.n", "read o.n", "write o.n", "read o.__dict__", "write o.k",
-        "write o.k", "read o.n", "read o.n", "read o.n", "read o.n",
+        "write o.k", "read o.n", "read o.n", "read o.__dict__", "read o.n", "read o.__dict__",
+        "read o.n",
     ]  # fmt: skip
     held, o.__dict__ = vars(o), {}
     with under(Watcher()) as watcher:
