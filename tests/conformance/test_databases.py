@@ -86,14 +86,14 @@ FOUND: dict[str, tuple[Any, Any, dict[str, Any], str, tuple[str, ...]]] = {
         programs.task_in_two, programs.task_in_two, {"backend": "asyncio"},
         "database-lost-update", (),
     ),
+    "open across an await": (
+        programs.task_left_open, programs.task_left_open, {"backend": "asyncio"},
+        "open-transaction", ("awaits", "is refused with `UPDATE account SET n = n + 1`"),
+    ),
     "lost update of tasks by threads": (
         programs.task_by_threads, programs.task_by_threads,
         {"backend": "asyncio", "strategy": "random", "shrink": False}, "database-lost-update",
         ("reads with `SELECT n FROM account`", "`UPDATE account SET n = ? (1,)`"),
-    ),
-    "open across an await": (
-        programs.task_left_open, programs.task_left_open, {"backend": "asyncio"},
-        "open-transaction", ("awaits", "is refused with `UPDATE account SET n = n + 1`"),
     ),
 }  # fmt: skip
 
