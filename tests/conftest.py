@@ -242,6 +242,7 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_the_default_strategy_knows_the_truth": 288,
     },
     "conformance/test_isolation.py": {
+        "test_temporary_names_are_not_those_of_an_exploration_before": 0,
         "test_the_search_goes_on_when_a_worker_was_left_behind": 0,
         "test_a_call_into_c_that_another_could_end_is_no_failure": 0,
         "test_what_a_bad_schedule_leaves_behind_is_gone_with_it": 0,

@@ -16,6 +16,7 @@ import tracelock
 from tests.helpers import databases as programs
 from tests.helpers.databases import fresh, fresh_wal, is_two, somebody_is_on_call
 from tracelock.errors import UsageError
+from tracelock.explore.running import Guide
 from tracelock.instrument.databases import copies
 from tracelock.instrument.databases.sqlite_native import NATIVE
 from tracelock.session import api
@@ -89,6 +90,11 @@ FOUND: dict[str, tuple[Any, Any, dict[str, Any], str, tuple[str, ...]]] = {
         programs.task_left_open, programs.task_left_open, {"backend": "asyncio"},
         "open-transaction", ("awaits", "is refused with `UPDATE account SET n = n + 1`"),
     ),
+    "lost update of tasks by threads": (
+        programs.task_by_threads, programs.task_by_threads,
+        {"backend": "asyncio", "strategy": "random", "shrink": False}, "database-lost-update",
+        ("reads with `SELECT n FROM account`", "`UPDATE account SET n = ? (1,)`"),
+    ),
 }  # fmt: skip
 
 
@@ -103,10 +109,26 @@ def test_it_is_found_and_named_with_its_statements(case: str, tmp_path: Path) ->
     # its trace leads there again, also from a file
     found.trace.save(str(tmp_path / "trace.json"))
     more = {"setup": fresh, "check": is_two, **options}
-    more.pop("backend", None)
+    for name in ("backend", "strategy", "shrink"):
+        more.pop(name, None)
     trace = tracelock.load_trace(str(tmp_path / "trace.json"))
     again = api.replay(trace, workers=[one, other], **more)
     assert again.reproduced and again.diverged is None
+
+
+def test_what_is_shared_only_in_the_schedule_that_fails_is_in_its_trace() -> None:
+    """In the schedules before one worker alone has used the database, so that its statements are
+    no steps yet."""
+    in_between = Guide([0, 0, 1, 1, 1, 1, 0, 0, 0, 0, 1])
+    found = explore(
+        programs.CrowdedAccount.add, programs.CrowdedAccount.add, setup=programs.CrowdedAccount,
+        check=programs.CrowdedAccount.check, strategy=in_between, shrink=False, confirm=1,
+    )  # fmt: skip
+    assert found.failed and found.confirmed == {"threading": "1/1"}
+    for verb in ("SELECT", "UPDATE"):
+        by = {told.split(":")[0] for told in statements(found) if f": {verb}" in told}
+        assert len(by) == 2
+    assert root(found).kind == "database-lost-update"
 
 
 MENDED: dict[str, tuple[Any, Any, dict[str, Any]]] = {

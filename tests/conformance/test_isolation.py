@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -349,3 +350,19 @@ def test_the_time_is_kept_and_no_process_is_left(tmp_path: Path) -> None:
     assert found.stopped == "seconds" or found.verdict == "verified"
     explore(dying(ENDS["segfault"][0]), add)
     assert children() == before
+
+
+# --- temporary names ---------------------------------------------------------------------------
+def test_temporary_names_are_not_those_of_an_exploration_before(tmp_path: Path) -> None:
+    """What was left behind under a name would be met by each process that begins with it."""
+    left = []
+    for place in ("one", "other"):
+        (tmp_path / place).mkdir()
+
+        def leave(_: Any, place: str = place) -> None:
+            tempfile.mkdtemp(dir=tmp_path / place)
+
+        found = explore(leave, strategy="random", schedules=2)
+        assert found.verdict != "failed"
+        left.append({one.name for one in (tmp_path / place).iterdir()})
+    assert left[0] and left[1] and left[0].isdisjoint(left[1])

@@ -6,6 +6,7 @@ import asyncio
 import shutil
 import sqlite3
 import tempfile
+import threading
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -89,6 +90,31 @@ def add_deferred(path: str) -> None:
         base.execute("COMMIT")
 
 
+class CrowdedAccount:
+    """The account is used by whoever comes second, or finds the other one there: so by both of two
+    workers only where these come in between each other."""
+
+    def __init__(self) -> None:
+        self.path = fresh()
+        self.lock = threading.Lock()
+        self.came = self.added = 0
+
+    def add(self) -> None:
+        with self.lock:
+            self.came += 1
+        with self.lock:
+            crowded = self.came == 2
+        if crowded:
+            n = value(self.path)
+            with self.lock:
+                self.added += 1
+            with closing(sqlite3.connect(self.path)) as base, base:
+                base.execute("UPDATE account SET n = ?", (n + 1,))
+
+    def check(self) -> None:
+        assert value(self.path) == self.added
+
+
 # --- write skew --------------------------------------------------------------------------------
 def _leave(path: str, name: str, begin: str) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as base:
@@ -144,6 +170,30 @@ async def task_left_open(path: str) -> None:
         base.execute("UPDATE account SET n = n + 1")
         await asyncio.sleep(0.1)
         base.commit()
+
+
+async def in_a_thread(function: Callable[[], Any]) -> Any:
+    """What a function gives in a new thread, for a task that awaits it."""
+    loop = asyncio.get_running_loop()
+    future = loop.create_future()
+
+    def run() -> None:
+        result = function()
+        loop.call_soon_threadsafe(future.set_result, result)
+
+    threading.Thread(target=run).start()
+    return await future
+
+
+async def task_by_threads(path: str) -> None:
+    """Each statement is made by another thread, on another connection."""
+
+    def write() -> None:
+        with closing(sqlite3.connect(path)) as base, base:
+            base.execute("UPDATE account SET n = ?", (n + 1,))
+
+    n = await in_a_thread(lambda: value(path))
+    await in_a_thread(write)
 
 
 Worker = Callable[[str], Any]

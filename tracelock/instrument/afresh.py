@@ -74,6 +74,14 @@ def _forget_levels() -> None:
             known.clear()
 
 
+def temporary_names() -> None:
+    """Let ``tempfile`` have its own generator of names in this process, which it makes when it is
+    asked first, anew after a fork. Made under control it would begin with the same names each time,
+    all of which earlier schedules may have left behind: to find a new one would take as many tries
+    as there were schedules."""
+    next(tempfile._get_candidate_names())  # type: ignore[attr-defined]
+
+
 class Afresh:
     """All of that for one exploration, which ends with ``close``.
 
@@ -81,7 +89,7 @@ class Afresh:
     """
 
     def __init__(self) -> None:
-        next(tempfile._get_candidate_names())  # type: ignore[attr-defined]  # its own generator
+        temporary_names()
         self.drew = False
         self._random = random.getstate()
         #: Where the generator is, if that can be seen, and where it is when a schedule begins.

@@ -17,7 +17,7 @@ from tracelock.engine.open import OpenController
 from tracelock.engine.verdicts import blocked_of, story
 from tracelock.errors import InternalError, LimitReached, UsageError
 from tracelock.instrument.account.keeping import AccountKeeper
-from tracelock.instrument.afresh import Afresh
+from tracelock.instrument.afresh import Afresh, temporary_names
 from tracelock.instrument.bounds import HURRY, Bounds
 from tracelock.instrument.contexts import out_of_control
 from tracelock.instrument.crashes.checking import final_checks
@@ -155,6 +155,7 @@ class PythonBackend:
         self.hub.main = new_baton()
         self.hub.main.acquire()
         self.stuck, self.given_up = "", None
+        temporary_names()
         self._watch()
 
     def rest(self) -> None:

@@ -375,6 +375,7 @@ class PythonHost(Interpreted, Host):
                 )  # fmt: skip
         finally:
             names.deferring = False
+        found = with_accesses(found, names, self.runner, every)
         if self.backend.unlike and not found.failures():
             raise InternalError(self.not_confirmed("it went well when it was run again", 1, 1))
         if found.exhaustive and (names.pending or any(one.pending for one in learners)):

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from tracelock.engine.open_layout import OpenLayout
 from tracelock.engine.recording import target_name
 from tracelock.explore.running import Runner
-from tracelock.explore.search import Budget, Searched, search
+from tracelock.explore.search import Budget, Outcome, Searched, search
 from tracelock.ops import CHOOSE, NAMES, SPAWN
 from tracelock.schedulers.base import Choice, Run, Scheduler, Wrapper
+from tracelock.schedulers.once_more import OnceMore
 
 if TYPE_CHECKING:
-    from tracelock.instrument.naming import ObjectNames
+    from tracelock.instrument.naming import ObjectNames, Variable
     from tracelock.trace import Trace
+
+#: So often a failing schedule is run once more with what the time before has shown to be shared.
+TIMES: Final = 4
 
 
 def of_tasks(
@@ -106,19 +110,54 @@ def with_accesses(
     names: ObjectNames,
     runner: Runner,
     every: bool,
-    orders: Iterable[tuple[Scheduler, int]],
+    orders: Iterable[tuple[Scheduler, int]] = (),
 ) -> Searched:
-    """A failure of the first schedules once more, with the accesses that they have shown to be
-    shared, for its story: in the same order, or in whichever of these orders (each with a number of
-    schedules) it fails in the same way. Else as it was, with what was known then."""
-    first = part.failures()[0]
-    settled = names.apply_pending()
+    """What was found, where its failure came in a schedule that has shown accesses to be shared
+    which were no steps of it: with one that has them as steps, for its story.
+
+    That is the same schedule once more, with what is known by then; else whichever of ``orders``
+    (each with a number of schedules) fails in the same way. Else it stays as it was, with what was
+    known then.
+    """
+    failures = part.failures()
+    if not failures or not names.pending or (every and part.schedules > 1):
+        return part  # if all are wanted, it is another schedule than that of the failure
+    first, settled = failures[0], names.apply_pending()
+    if (outcome := _once_more(first, names, runner, settled)) is not None:
+        place = next(key for key, one in part.outcomes.items() if one is first)
+        part.outcomes[place] = outcome
+        return part
     for scheduler, schedules in orders:
         again = search(runner, scheduler, Budget(schedules), every=every)
         if any((one.kind, one.failure) == (first.kind, first.failure) for one in again.failures()):
             return again
     names.revert(settled)
     return part
+
+
+def _once_more(
+    first: Outcome, names: ObjectNames, runner: Runner, settled: list[Variable]
+) -> Outcome | None:
+    """The failing schedule with accesses of ``settled`` as steps; and, if that shows still more to
+    be shared, with those too. None where it does not fail so again."""
+    found = None
+    deferring, names.deferring = names.deferring, True
+    try:
+        for left in reversed(range(TIMES)):
+            executed = first.first if found is None else found.first
+            order = OnceMore(executed.picks, [one.number for one in settled])
+            again = search(runner, order, Budget(1)).failures()
+            if not again or (again[0].kind, again[0].failure) != (first.kind, first.failure):
+                if found is not None:
+                    names.revert(settled)
+                break
+            found = Outcome.of(again[0].first, first.count, first.schedule)
+            if not names.pending or not left:
+                break
+            settled = names.apply_pending()
+    finally:
+        names.deferring = deferring
+    return found
 
 
 def steps_of(layout: OpenLayout, log: Any) -> list[tuple[Any, ...]]:

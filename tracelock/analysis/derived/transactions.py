@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from tracelock.analysis.derived.steps import Steps
-from tracelock.ops import WAIT, WAKE
+from tracelock.ops import CHECKPOINT, SLEEP, WAIT, WAKE
 from tracelock.trace.databases import CONNECTION, WAITS, WRITE_LOCK, database_of, step_of
 
 __all__ = ["Commit", "SqlStatement", "Transactions", "same_rows"]
@@ -28,9 +28,11 @@ _VERB: Final = re.compile(r"\W*(\w+)")
 #: ``SET n = n + 1``: what is written does not depend on what was read before.
 _OF_ITSELF: Final = re.compile(r"[\"`\[]?(\w+)[\"`\]]?\s*=\s*\(*\s*[\"`\[]?\1\b", re.IGNORECASE)
 _PARAMETERS: Final = re.compile(r"(.*?) ([(\[].*[)\]])", re.DOTALL)
-#: Of a worker so many of its last reads are looked through.
+#: Of each so many of its last reads are looked through.
 FAR: Final = 1_000
 _ROWS: Final = ("rows of ", "end of ")
+#: Events by which a task lets others go on.
+_SUSPENDS: Final = frozenset({CHECKPOINT, SLEEP, WAKE})
 
 
 class SqlStatement(NamedTuple):
@@ -79,10 +81,10 @@ class Transactions:
         self.waits: dict[int, tuple[int, bool]] = {}
         for seq in range(len(steps)):
             self._look(seq)
-        self._reads: dict[int, list[SqlStatement]] = {}
+        self._reads: dict[str, list[SqlStatement]] = {}
         for one in self.statements:
             if one.reads and not one.refused:
-                self._reads.setdefault(one.worker, []).append(one)
+                self._reads.setdefault(self.actor(one.worker), []).append(one)
         self._find_commits()
         self._find_waits()
 
@@ -150,6 +152,20 @@ class Transactions:
                 ended = steps.kinds[after] in (WAKE, WAIT)
                 self.waits[one.seq] = (after, ended and steps.results[after] is False)
 
+    def is_task(self, worker: int) -> bool:
+        """Whether a worker of a run with a loop is one of its tasks, as far as the trace tells."""
+        steps = self.steps
+        own = steps.by_worker[worker]
+        return "/" not in steps.names[worker] or any(steps.kinds[seq] in _SUSPENDS for seq in own)
+
+    def actor(self, worker: int) -> str:
+        """The name of who has a statement made: of a thread that makes them for a task, the task.
+        It may have each made by another thread."""
+        name = self.steps.names[worker]
+        if self.steps.cooperative and not self.is_task(worker):
+            return name.rpartition("/")[0]
+        return name
+
     def is_of_database(self, target: str) -> bool:
         """Whether a variable or an object belongs to a database or a connection."""
         return target in self.names or target.startswith(CONNECTION) or WAITS + "#" in target
@@ -171,9 +187,9 @@ class Transactions:
                 began[one.connection] = one
         return sorted(began.values(), key=lambda one: (not one.holds_write, one.seq))
 
-    def read_before(self, worker: int, tables: frozenset[str], seq: int) -> SqlStatement | None:
-        """The last statement with which a worker has read of these tables before an event."""
-        for one in reversed(self._reads.get(worker, ())[-FAR:]):
+    def read_before(self, actor: str, tables: frozenset[str], seq: int) -> SqlStatement | None:
+        """The last statement with which ``actor`` has read of these tables before an event."""
+        for one in reversed(self._reads.get(actor, ())[-FAR:]):
             if one.seq < seq and one.reads & tables and not one.writes:
                 return one
         return None

@@ -11,17 +11,14 @@ from collections.abc import Sequence
 from typing import Final
 
 from tracelock.analysis.derived.facts import Facts
-from tracelock.analysis.derived.steps import Steps
 from tracelock.analysis.derived.transactions import Commit, SqlStatement, Transactions, same_rows
 from tracelock.analysis.findings import ERROR, WARNING, Finding
-from tracelock.ops import ACQUIRE, CHECKPOINT, SLEEP, WAIT, WAKE
+from tracelock.ops import ACQUIRE, WAIT
 
 __all__ = ["databases"]
 
 #: What SQLite says to who is refused.
 _LOCKED: Final = "database is locked"
-#: Events by which a task lets others go on.
-_SUSPENDS: Final = frozenset({CHECKPOINT, SLEEP, WAKE})
 _ENDING: Final = frozenset({"commit", "rollback", "end", "close", "release"})
 _IMMEDIATE: Final = "begin the transaction with `BEGIN IMMEDIATE`, which waits for its turn"
 #: Of a long trace, so many commits are compared, the last ones; so many changes of each; and so
@@ -72,7 +69,10 @@ def _locked(facts: Facts, about: Transactions, one: SqlStatement, ended: int) ->
     name = names[one.worker]
     events = [mine.seq if mine is not None else -1, *(each.seq for each in holders[:2]), one.seq]
     verdict = facts.trace.verdict
-    severity = ERROR if _failed_so(facts) and verdict.worker in (one.worker, None) else WARNING
+    own = verdict.worker in (one.worker, None)
+    if verdict.worker is not None and 0 <= verdict.worker < len(names):
+        own = own or names[verdict.worker] == about.actor(one.worker)
+    severity = ERROR if _failed_so(facts) and own else WARNING
     if not _failed_so(facts) and verdict.kind != "failed":
         severity = WARNING
     parts, circle = [], False
@@ -166,29 +166,24 @@ def _open(facts: Facts, about: Transactions) -> list[Finding]:
             if one is not None and (one.connection != connection or one.refused):
                 continue
             until = len(steps) if one is None else one.seq
-            during = _other(steps, first, until)
+            during = _other(about, first, until)
             if during >= 0 and (connection, first.text) not in left:
                 left[connection, first.text] = _left_open(facts, about, first, during, one)
             began.pop(connection)
-        if one is None or one.refused or not _is_task(steps, one.worker):
+        if one is None or one.refused or not about.is_task(one.worker):
             continue
         if one.holds_read or one.holds_write:
             began[one.connection] = one
     return [*left.values()]
 
 
-def _is_task(steps: Steps, worker: int) -> bool:
-    """Whether a worker of a run with a loop is one of its tasks, as far as the trace tells."""
-    own = steps.by_worker[worker]
-    return "/" not in steps.names[worker] or any(steps.kinds[seq] in _SUSPENDS for seq in own)
-
-
-def _other(steps: Steps, first: SqlStatement, until: int) -> int:
+def _other(about: Transactions, first: SqlStatement, until: int) -> int:
     """The first event of another task of the same connection's databases after ``first``."""
+    steps = about.steps
     return next(
         (
             seq for seq in range(first.seq + 1, until)
-            if steps.workers[seq] != first.worker and _is_task(steps, steps.workers[seq])
+            if steps.workers[seq] != first.worker and about.is_task(steps.workers[seq])
         ),
         -1,
     )  # fmt: skip
@@ -254,15 +249,14 @@ def _changed(
     """Whether ``other`` has changed what the worker of ``mine`` had read before ``write``."""
     if other.connection == mine.connection or other.seq >= mine.seq:
         return None
-    if other.database != mine.database or other.worker == mine.worker:
+    name, by = about.actor(mine.worker), about.actor(other.worker)
+    if other.database != mine.database or name == by:
         return None
     changed = frozenset().union(*(one.writes for one in other.writes[:CHANGES]))
-    read = about.read_before(mine.worker, changed, write.seq)
+    read = about.read_before(name, changed, write.seq)
     if read is None or not read.seq < other.seq:
         return None
     again = [one for one in other.writes if one.writes & write.writes]
-    names = facts.steps.names
-    name, by = names[mine.worker], names[other.worker]
     events = [read.seq, other.writes[0].seq, other.seq, write.seq, mine.seq]
     begin = (
         f"{name} reads with {_cite(facts, read)}. Then {by} commits {_cite(facts, other.writes[0])}"
@@ -276,7 +270,7 @@ def _changed(
             f"{begin}, and {name} writes {_cite(facts, write)} on the ground of what it had read: "
             f"what {by} has written is lost.", events, mine.database, (read, write),
         )  # fmt: skip
-    theirs = about.read_before(other.worker, write.writes, other.writes[0].seq)
+    theirs = about.read_before(by, write.writes, other.writes[0].seq)
     if theirs is not None and not write.blind:
         return _of(
             facts, "write-skew", severity,
