@@ -134,6 +134,14 @@ def test_it_is_seen(worker: Callable[[Any], Any], kind: type) -> None:
     assert any(name.startswith(kind.__name__) for name in found.account.variables)
 
 
+@pytest.mark.parametrize("kind", [Record, SlottedRecord])
+def test_that_records_differ_is_asked_of_what_they_hold(kind: type) -> None:
+    def worker(o: Any) -> None:
+        assert o != kind(5)
+
+    assert tracelock.explore(setup=kind, workers=[worker, writes]).verdict == "failed"
+
+
 class Meta(type):
     total = 0
 

@@ -324,6 +324,8 @@ def _has_below(type_: type, operation: str) -> bool:
 def generated(type_: type, name: str) -> bool:
     """Whether a method was made by ``exec``, as those of dataclasses are: no hook is in it."""
     holder = holder_of(type_, name)
+    if holder is object and name == "__ne__":  # which asks ``__eq__``
+        return generated(type_, "__eq__")
     found = None if holder is None else holder.__dict__[name]
     if type(found) is FunctionType:
         found = getattr(found, "__wrapped__", found)
