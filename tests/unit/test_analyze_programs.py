@@ -360,3 +360,11 @@ def test_a_partition_that_another_worker_met_is_the_root(runtime: str) -> None:
     roots = [one for one in analyze(trace).findings if one.root]
     assert [one.kind for one in roots] == ["network-fault"]
     assert roots[0].title.startswith("partition: ")
+
+
+def test_a_server_that_waits_for_connections_is_not_the_root() -> None:
+    examples = Path(__file__).parents[2] / "docs/examples"
+    found = analyze(load_trace(examples / "leaking_pool/on_threads.json")).findings
+    (root,) = [one for one in found if one.root]
+    assert root.title.startswith("ask[1] waits for an item of")
+    assert any("waits for a connection to" in one.title for one in found)

@@ -16,6 +16,7 @@ from typing import Final
 from tracelock.analysis.derived.backward import distances, failure_events
 from tracelock.analysis.derived.facts import Facts
 from tracelock.analysis.derived.gaps import Absence
+from tracelock.analysis.derived.objects import is_listener
 from tracelock.analysis.findings import ERROR, NOTE, WARNING, Finding, sort_key
 from tracelock.analysis.kinds import KINDS
 from tracelock.trace.verdict import FAILED
@@ -148,6 +149,8 @@ class _WalkBack:
             return 0, 0, order(finding)
         if kind in _OF_DATABASES and finding.severity == ERROR:
             return 1, 0, order(finding)
+        if kind == "missing-signal" and is_listener(finding.targets[0]):
+            return 3, 0, order(finding)  # a server that waits for connections is at rest
         if kind not in PENALTY or not self.needed(finding):
             return (3 if kind in OUTCOMES else 4), 0, order(finding)
         met = [self.distance[seq] for seq in finding.events if seq in self.distance]

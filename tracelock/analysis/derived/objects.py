@@ -39,6 +39,7 @@ __all__ = [
     "ObjectInfo",
     "by_kind",
     "is_direction",
+    "is_listener",
     "objects_of",
 ]
 
@@ -60,6 +61,11 @@ MOST_ELEMENTS: Final = 100_000
 def is_direction(name: str) -> bool:
     """Whether an object of this name, to which something is put, is a direction of a connection."""
     return name.endswith(DIRECTIONS)
+
+
+def is_listener(name: str) -> bool:
+    """Whether an object of this name is where a server in memory takes connections."""
+    return name.partition(" port ")[0] in ("tcp", "tcp6", "unix", "unix6")
 
 
 def by_kind(**entries: _Entry) -> Mapping[str, _Entry]:

@@ -14,7 +14,7 @@ from typing import Final
 
 from tracelock.analysis.derived.ending import Pending
 from tracelock.analysis.derived.facts import Facts
-from tracelock.analysis.derived.objects import by_kind, is_direction
+from tracelock.analysis.derived.objects import by_kind, is_direction, is_listener
 from tracelock.analysis.findings import ERROR, Finding
 from tracelock.ops import (
     ACQUIRE,
@@ -368,6 +368,13 @@ def _queue(facts: Facts, one: Pending) -> Finding:
         return _connection(facts, one)
     if one.op == GET:
         puts = on(facts, one.target, PUT)
+        if is_listener(one.target):
+            return _never(
+                facts, one, f"{name} waits for a connection to {one.target}, and nobody connects",
+                f"{len(puts)} connections were made in all. A server is ended by whoever started "
+                "it: by closing the socket that it listens on, or a flag and a timeout.",
+                puts[-FEW:],
+            )  # fmt: skip
         return _never(
             facts, one, f"{name} waits for an item of {one.target}, and no producer is left",
             f"{len(puts)} items were put in all. Put a last item that says that it is the end, one "
