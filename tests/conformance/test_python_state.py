@@ -240,7 +240,7 @@ def logs_once(name: str) -> Callable[[], None]:
     log = logging.getLogger(f"{__name__}.{name}")
 
     def work() -> None:
-        log.debug("who asks for the first time takes a lock")
+        log.debug("who asks for the first time would take a lock")
 
     return work
 
@@ -251,8 +251,7 @@ def test_a_trace_of_programs_that_log_is_that_of_a_new_process() -> None:
     }  # fmt: skip
     found = tracelock.explore(**program, schedules=2, shrink=False)
     assert found.trace is not None
-    taken = [event.op for event in found.trace.events if event.target == "logging._lock"]
-    assert taken == ["acquire", "release"] * 2
+    assert not [event for event in found.trace.events if event.target == "logging._lock"]
     for _ in range(2):  # the second time with what the first one has left
         assert tracelock.replay(found.trace, **program).reproduced
     logging.root.manager._clear_cache()  # type: ignore[attr-defined]  # as in a new process

@@ -65,12 +65,15 @@ def test_the_process_goes_on_as_if_there_had_been_none() -> None:
     assert random.random() == expected
 
 
-def test_loggers_remember_no_level_when_a_schedule_begins() -> None:
+def test_loggers_remember_their_levels_when_a_schedule_begins() -> None:
     logger, child = logging.getLogger(__name__), logging.getLogger(f"{__name__}.below.child")
+    logger.setLevel(logging.ERROR)  # which lets all forget them
     made = Afresh()
-    for one in (logger, child, logging.getLogger()):
-        one.isEnabledFor(logging.DEBUG)
-        assert logging.DEBUG in one._cache
-    made.begin()
-    assert not any(one._cache for one in (logger, child, logging.getLogger()))
+    logger.isEnabledFor(7)
+    for _ in range(2):
+        made.begin()
+        for one in (logger, child):
+            assert list(one._cache) == [10, 20, 30, 40, 50]
+            assert [level for level, yes in one._cache.items() if yes] == [40, 50]
     made.close()
+    logger.setLevel(logging.NOTSET)

@@ -8,6 +8,7 @@ is put back by ``state``.
 from __future__ import annotations
 
 import _random
+import contextlib
 import ctypes
 import itertools
 import logging
@@ -61,17 +62,24 @@ _WORDS: Final = 624
 _PLACE_SEEN: Final = _place_is_seen()
 
 
-def _forget_levels() -> None:
-    """Loggers remember for which levels they are enabled. Who asks one for the first time takes the
-    lock of ``logging``, which is a step, and who asks again does not: a schedule that begins with
-    what the last one, or the rest of the process, has left there is another one than the same
-    schedule in a new process.
+#: The levels that loggers are asked for.
+_LEVELS: Final = (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL)
+
+
+def _remember_levels() -> None:
+    """Let loggers remember for which levels they are enabled. Who asks one for the first time takes
+    the lock of ``logging``, which would be a step, and who asks again does not: a schedule would
+    begin with what the last one, or the rest of the process, has left there.
     """
     root = logging.root
     for logger in (root, *root.manager.loggerDict.values()):
         known = getattr(logger, "_cache", None)  # one that is there for its children has none
-        if known:
-            known.clear()
+        if known is None or tuple(known) == _LEVELS:
+            continue
+        known.clear()
+        with contextlib.suppress(Exception):  # of a class of the program's
+            for level in _LEVELS:
+                logging.Logger.isEnabledFor(logger, level)  # type: ignore[arg-type]
 
 
 def temporary_names() -> None:
@@ -116,7 +124,7 @@ class Afresh:
             _seed(_generator, _SEED)  # which takes as long as three steps of a worker
             self._seeded = bytes(self._place)
         _generator.gauss_next = None
-        _forget_levels()
+        _remember_levels()
 
     def end(self) -> None:
         """It has ended."""
