@@ -90,6 +90,8 @@ class ObjectNames:
         self.objects: dict[int, NamedObject] = {}
         self.lasting: dict[int, NamedObject] = {}  # modules and classes: the same in every schedule
         self.frozen = False
+        #: In a replay: who has set what, by name.
+        self.recorded_sets: frozenset[tuple[str, str]] | None = None
         self.deferring = False
         self.mortal = False
         self.doubts: dict[str, str] = {}

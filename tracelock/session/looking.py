@@ -11,7 +11,7 @@ from tracelock.backends.calls import may_import
 from tracelock.instrument.rewrite.sites import source_of
 from tracelock.instrument.rewrite.standard import BESIDE, never, stood_on
 from tracelock.session.first_party import exactly, named
-from tracelock.trace.shared import shared_in
+from tracelock.trace.shared import sets_in, shared_in
 
 if TYPE_CHECKING:
     from tracelock.instrument.backend import PythonBackend
@@ -76,6 +76,7 @@ class Looking:
         """Let what a trace has accesses to be shared, and nothing else; of none, learn that."""
         if trace is not None:
             self.backend.names.preset(shared_in(trace))
+            self.backend.names.recorded_sets = sets_in(trace)
 
     def share(self, wanted: Callable[[str], bool]) -> bool:
         """As ``Host.share``."""

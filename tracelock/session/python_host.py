@@ -252,7 +252,7 @@ class PythonHost(Interpreted, Host):
         self.looking.as_in(trace)
         frozen = self.names.frozen
         self.looking.preset(trace)
-        self.names.frozen = frozen
+        self.names.frozen, self.names.recorded_sets = frozen, None
         return True
 
     def lasts(self, verdict: Verdict) -> bool:

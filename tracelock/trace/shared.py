@@ -21,3 +21,12 @@ def shared_in(trace: Trace) -> list[str]:
     watched = python.get("watched") if isinstance(python, dict) else None
     targets.update(watched if isinstance(watched, list) else ())
     return sorted(target for target in targets if target is not None)
+
+
+def sets_in(trace: Trace) -> frozenset[tuple[str, str]]:
+    """Who has set what: pairs of a worker and the name of an object."""
+    return frozenset(
+        (trace.workers[event.worker], event.target)
+        for event in trace.events
+        if event.op == "set" and event.target is not None
+    )

@@ -241,7 +241,16 @@ def close(worker: Worker, end: End) -> None:
 
 
 def drop(worker: Worker, end: End) -> None:
-    """The last reference to a descriptor of ``end`` has died with ``worker``, which closes it."""
+    """The last reference to a descriptor of ``end`` has died with ``worker``, which closes it.
+
+    With which step that is depends on the version of Python, so that a replay goes by what its
+    trace tells.
+    """
+    recorded = worker.hub.names.recorded_sets
+    if recorded is not None and worker.running:
+        of = end.port if end.outgoing is None else end.outgoing
+        if of is None or (worker.label, of.name) not in recorded:
+            return
     if worker.running:
         worker.doubt(
             f"{end.name} closed when its last reference died",
