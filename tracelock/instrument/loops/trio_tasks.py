@@ -88,7 +88,12 @@ class TaskObserver(trio.abc.Instrument):
         self.tasks = tasks
 
     def task_spawned(self, task: trio.lowlevel.Task) -> None:
-        self.tasks.task_created(task)
+        try:
+            self.tasks.task_created(task)
+        except (
+            ScheduleOver
+        ):  # of which trio would log that it was raised here; the next step is cut
+            trio.lowlevel.remove_instrument(self)
 
     def task_exited(self, task: trio.lowlevel.Task) -> None:
         self.tasks.exited.add(identity(task))
