@@ -96,7 +96,7 @@ class TaskMachine(RuleBasedStateMachine):
 def test_the_smallest_client_is_told_with_its_schedule() -> None:
     with pytest.raises(tracelock.SearchFailed) as failed:
         tracelock.run_state_machine_concurrently(
-            StoreMachine, calls=2, clients=20, schedules=20, seconds=20
+            StoreMachine, calls=2, clients=20, schedules=20, seconds=200
         )
     told = str(failed.value)
     assert re.search(r"worker 0: put\(\S+ \S+\)\nworker 1: put\(\S+ \S+\)\n", told)
