@@ -96,11 +96,13 @@ def case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Case]:
 def test_the_trace_names_places_functions_and_sources(case: Case) -> None:
     trace = load_trace(case.path)
     python = trace.scenario["python"]
-    assert {event.at for event in trace.events} == {"bank.py:7", "bank.py:8"}
-    assert python["places"] == {"bank.py:7": "Account.withdraw", "bank.py:8": "Account.withdraw"}
+    lines = {"bank.py:7", "bank.py:8", "bank.py:9"}
+    assert {event.at for event in trace.events} == lines
+    assert python["places"] == dict.fromkeys(lines, "Account.withdraw")
     assert set(python["sources"]) == {"bank.py"}
     assert python["sources"]["bank.py"].startswith("sha256:")
-    assert {event.target for event in trace.events} == {"Account#1.balance"}
+    targets = {event.target for event in trace.events}
+    assert targets == {"Account#1.balance", "Account#1.log[]"}
     assert trace.workers == ["withdraw[0]", "withdraw[1]"]
     assert trace.verdict.message.startswith("AssertionError: -20")
 
