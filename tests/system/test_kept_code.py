@@ -44,9 +44,12 @@ def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(relearning, "GROWTH", 1)
 
 
-def result(explored: Explored) -> tuple[Any, ...]:
-    """All that has to be the same."""
-    ways = sorted((way.kind, way.failure or "", way.message, way.count) for way in explored.ways)
+def result(explored: Explored, counts: bool = True) -> tuple[Any, ...]:
+    """All that has to be the same. ``counts``: how often each end was come to, too."""
+    ways = sorted(
+        (way.kind, way.failure or "", way.message, way.count if counts else 0)
+        for way in explored.ways
+    )
     return explored.verdict, explored.executions, explored.schedules, explored.redundant, ways
 
 
@@ -145,15 +148,16 @@ def test_out_of_time(kept: Kept) -> None:
 def test_auto_keeps_all_its_stages(kept: Kept) -> None:
     for program in (RIGHT, TASKS):
         given = {**program, "schedules": 200}
-        whole = explore(**{**WHOLE, **given})
+        counts = program is RIGHT  # of tasks, what a sampler draws is not the same in every process
+        whole = result(explore(**{**WHOLE, **given}), counts)
         kept.path.unlink(missing_ok=True)
         kept.states.clear()
-        assert result(kept.explore(**given)) == result(whole)
+        assert result(kept.explore(**given), counts) == whole
         states = kept.states[:]
         stages = [len(json.loads(state)["stages"]) for state in states]
         for number in {stages.index(2), stages.index(2) - 1, len(states) - 1}:
             kept.path.write_text(states[number])
-            assert result(kept.explore(**given)) == result(whole)
+            assert result(kept.explore(**given), counts) == whole
 
 
 def test_the_first_failure_ends_it_each_time(kept: Kept) -> None:
