@@ -569,6 +569,7 @@ def test_nothing_is_told_of_coroutines_whose_schedule_was_cut(on_a_thread: bool)
     def on_its_own_loop(s: State) -> None:
         asyncio.run(gathers(s))
 
+    gc.collect()  # what other tests have left tells of itself now
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always")
         more: dict[str, Any] = {"schedules": 20, "limits": RunLimits(steps=8)}
@@ -580,7 +581,8 @@ def test_nothing_is_told_of_coroutines_whose_schedule_was_cut(on_a_thread: bool)
             found = explore([gathers, has_some], **more)
         gc.collect()
     assert found.verdict == "unfinished" and "the limit of 8 steps" in found.summary
-    assert not [str(one.message) for one in heard]
+    told = [str(one.message) for one in heard]
+    assert not [one for one in told if not one.startswith("unclosed <socket.socket")]  # of others
 
 
 def test_what_the_program_never_awaits_is_told() -> None:
