@@ -12,16 +12,16 @@ import os
 import select
 import signal
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
 from typing import Any, Final
 
 from tracelock.instrument.outside.calls import ask, asks, refuse
-from tracelock.instrument.outside.pausing import pauses
 from tracelock.instrument.outside.subprocesses import (
     CHUNK,
     PIPE,
     Process,
+    answer,
     check_streams,
     ended_within,
     plain_arguments,
@@ -29,33 +29,15 @@ from tracelock.instrument.outside.subprocesses import (
     real_popen,
     real_send_signal,
     refuse_process,
+    running_worker,
 )
 from tracelock.instrument.patching import NOT_CONTROLLED, SEEN, patch
-from tracelock.instrument.worker import Worker, here
+from tracelock.instrument.worker import Worker
 
 _LIMIT: Final = 2**16
 
 
-async def _answer(process: Process, what: str, live: Callable[[float], Any], *value: Any) -> Any:
-    """What ``live`` gives when there is something: it is called with for how long it may wait, and
-    gives None where there was nothing."""
-    worker: Any = here()
-    for virtual, real in pauses(worker):
-        await asyncio.sleep(virtual)
-        found = process.asked(_here(), what, partial(live, real), value)
-        if found is not None:
-            return found
-    return refuse(
-        worker, f"subprocess: {process.program}: {what} took longer than {worker.hub.stall:g} "
-        "seconds; RunLimits(stall=...) says how long that may take",
-    )  # fmt: skip
-
-
-def _here() -> Worker:
-    worker = here()
-    if worker is None:
-        raise RuntimeError("a process that a schedule started, which is over")
-    return worker
+_answer: Final = partial(answer, lambda seconds: asyncio.sleep(seconds))
 
 
 class OutsideReader(asyncio.StreamReader):
@@ -97,7 +79,7 @@ class OutsideWriter:
 
         if sent:
             told = [len(sent), zlib.crc32(sent)]
-            self._process.asked(_here(), "write stdin", live, told)
+            self._process.asked(running_worker(), "write stdin", live, told)
 
     def writelines(self, data: Iterable[Any]) -> None:
         self.write(b"".join(data))
@@ -112,7 +94,7 @@ class OutsideWriter:
         if not self._closed:
             self._closed = True
             real = self._process.real
-            self._process.asked(_here(), "close stdin", lambda: real.stdin.close())
+            self._process.asked(running_worker(), "close stdin", lambda: real.stdin.close())
 
     def is_closing(self) -> bool:
         return self._closed
@@ -158,7 +140,7 @@ class OutsideProcess:
             raise ProcessLookupError
         real, name = self._process.real, signal.Signals(signal_number).name
         self._process.asked(
-            _here(), f"signal {name}", lambda: real_send_signal(real, signal_number)
+            running_worker(), f"signal {name}", lambda: real_send_signal(real, signal_number)
         )
 
     def terminate(self) -> None:

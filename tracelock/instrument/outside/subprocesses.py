@@ -14,13 +14,15 @@ import signal
 import subprocess
 import sys
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, Final
 
 from tracelock.instrument.files.access import FILE, paths_of
 from tracelock.instrument.outside.calls import ask, asks, outside_of, refuse
 from tracelock.instrument.outside.descriptors import moved
 from tracelock.instrument.outside.kinds import WAY_OUT
+from tracelock.instrument.outside.pausing import pauses
 from tracelock.instrument.patching import SEEN, patch
 from tracelock.instrument.worker import Worker, here
 
@@ -304,3 +306,29 @@ def send_signal(worker: Worker, real: Any, self: Any, sig: int) -> None:
     elif self.returncode is None:
         name = signal.Signals(sig).name
         process.asked(worker, f"signal {name}", lambda: real_send_signal(process.real, sig))
+
+
+async def answer(
+    sleep: Callable[[float], Awaitable[object]], process: Process, what: str,
+    live: Callable[[float], Any], *value: Any,
+) -> Any:  # fmt: skip
+    """What ``live`` gives when there is something: it is called with for how long it may wait, and
+    gives None where there was nothing. ``sleep``: of the loop, which does something else then."""
+    worker: Any = here()
+    for virtual, real in pauses(worker):
+        await sleep(virtual)
+        found = process.asked(running_worker(), what, partial(live, real), value)
+        if found is not None:
+            return found
+    return refuse(
+        worker, f"subprocess: {process.program}: {what} took longer than {worker.hub.stall:g} "
+        "seconds; RunLimits(stall=...) says how long that may take",
+    )  # fmt: skip
+
+
+def running_worker() -> Worker:
+    """Who runs. Raises RuntimeError where the schedule is over."""
+    worker = here()
+    if worker is None:
+        raise RuntimeError("a process that a schedule started, which is over")
+    return worker

@@ -11,49 +11,30 @@ import os
 import select
 import subprocess
 import zlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from functools import partial
 from typing import Any, Final
 
 import trio
 from trio import _subprocess
 
-from tracelock.instrument.outside.calls import asks, refuse
-from tracelock.instrument.outside.pausing import pauses
+from tracelock.instrument.outside.calls import asks
 from tracelock.instrument.outside.subprocesses import (
     CHUNK,
     Process,
+    answer,
     ended_within,
     of,
     refuse_process,
 )
 from tracelock.instrument.patching import SEEN, patch
-from tracelock.instrument.worker import Worker, here
+from tracelock.instrument.worker import Worker
 
 #: What says that streams are of text, or buffered, which those of trio never are.
 _TEXT: Final = ("universal_newlines", "text", "encoding", "errors", "bufsize")
 
 
-async def _answer(process: Process, what: str, live: Callable[[float], Any], *value: Any) -> Any:
-    """What ``live`` gives when there is something: it is called with for how long it may wait, and
-    gives None where there was nothing."""
-    worker: Any = here()
-    for virtual, real in pauses(worker):
-        await trio.sleep(virtual)
-        found = process.asked(_here(), what, partial(live, real), value)
-        if found is not None:
-            return found
-    return refuse(
-        worker, f"subprocess: {process.program}: {what} took longer than {worker.hub.stall:g} "
-        "seconds; RunLimits(stall=...) says how long that may take",
-    )  # fmt: skip
-
-
-def _here() -> Worker:
-    worker = here()
-    if worker is None:
-        raise RuntimeError("a process that a schedule started, which is over")
-    return worker
+_answer: Final = partial(answer, lambda seconds: trio.sleep(seconds))
 
 
 class _Pipe(trio.abc.AsyncResource):
