@@ -11,6 +11,7 @@ import itertools
 import operator
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import MappingProxyType, SimpleNamespace
 from typing import Any, ClassVar
 
@@ -19,10 +20,10 @@ import pytest
 import tracelock
 
 
-class Record:
-    def __init__(self) -> None:
-        self.first = 1
-        self.second = 1
+@dataclass
+class Record:  # has no hash
+    first: int = 1
+    second: int = 1
 
 
 def _in_a_loop(obj: Any) -> Any:
@@ -188,6 +189,36 @@ def test_every_way_to_add_one_is_seen(how: str, by: str) -> None:
 def test_under_a_lock_it_is_verified(how: str) -> None:
     for change in (WRITES["attribute"], WRITES["of dict"], ADDITIONS["attribute"]):
         assert _explored(READS[how], change, True).verdict == "verified"
+
+
+@pytest.mark.parametrize("how", ["update", "of dict", "ior", "items"])
+def test_what_a_namespace_is_changed_with_is_read(how: str) -> None:
+    changes: dict[str, Callable[[Any, Any], Any]] = {
+        "update": lambda it, items: vars(it).update(items),
+        "of dict": lambda it, items: dict.update(vars(it), items),
+        "ior": lambda it, items: vars(it).__ior__(items),
+        "items": lambda it, items: vars(it).update(items.items()),
+    }
+
+    def reading(state: Any) -> None:
+        record, items = state
+        changes[how](record, items)
+        first = record.first
+        changes[how](record, items)
+        assert record.first == first
+
+    found = tracelock.explore(
+        workers=[lambda state: state[1].update(first=5), reading],
+        setup=lambda: (Record(), {"first": 1}), strategy="dpor",
+    )  # fmt: skip
+    assert found.verdict == "failed"
+
+
+def test_pairs_may_add_a_name() -> None:
+    found = _explored(
+        lambda it: getattr(it, "third", None), lambda it: vars(it).update([("third", 1)]), False
+    )
+    assert found.verdict == "failed"
 
 
 def test_attributes_of_their_own_are_not_in_each_others_way() -> None:

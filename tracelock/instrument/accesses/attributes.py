@@ -8,12 +8,13 @@ and pay nothing.
 from __future__ import annotations
 
 import dis
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from types import CodeType
 from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.instrument.accesses import places
 from tracelock.instrument.accesses.by_type import by_type, entry
+from tracelock.instrument.accesses.elsewhere import codes_of
 from tracelock.instrument.contexts import class_line, class_names, identity
 from tracelock.ops import WRITE
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 #: The part of an object that is which attributes it has.
 WHOLE: Final = "__dict__"
 ENDING: Final = f".{WHOLE}"
+#: What has names in it, or pairs of names and values.
+_NONE: Final[dict[str, object]] = {}
+_ROWS: Final = (list, tuple, type(_NONE.items()))
 _replacing: Final = by_type()
 
 
@@ -99,15 +103,24 @@ def replaces(type_: type) -> bool:
         found: bool = _replacing[identity(type_)][WHOLE]
     except KeyError:
         found = entry(_replacing, type_)[WHOLE] = any(
-            WHOLE in code.co_names
-            and any(
-                one.opname == "STORE_ATTR" and one.argval == WHOLE
-                for one in dis.get_instructions(code)
-            )
+            _assigns_it(code)
             for cls in class_line(type_)
-            if cls.__module__ != "builtins"
             for value in list(class_names(cls).values())
-            if (code := getattr(getattr(value, "__func__", value), "__code__", None)) is not None
-            and type(code) is CodeType
+            for code in codes_of(value)
         )
     return found
+
+
+def _assigns_it(code: CodeType) -> bool:
+    return WHOLE in code.co_names and any(
+        one.opname == "STORE_ATTR" and one.argval == WHOLE for one in dis.get_instructions(code)
+    )
+
+
+def names_in(value: object, deep: int = 3) -> Iterator[str]:
+    """What a namespace may be given: the texts in what it is changed with, keys and pairs."""
+    if type(value) is str:
+        yield value
+    elif deep and (type(value) in _ROWS or issubclass(type(value), dict)):
+        for each in dict.keys(value) if issubclass(type(value), dict) else value:  # type: ignore[arg-type, attr-defined]
+            yield from names_in(each, deep - 1)

@@ -99,7 +99,14 @@ def _codes(type_: type, without: Container[str]) -> Iterator[CodeType]:
 
 
 def _codes_of(value: Any) -> Iterator[CodeType]:
-    """The code of a function, a method of the class or a property."""
+    """Those of ``codes_of`` that have no hooks."""
+    for code in codes_of(value):
+        if Site not in map(type, code.co_consts):
+            yield code
+
+
+def codes_of(value: Any) -> Iterator[CodeType]:
+    """The code of a function, a method of the class or a property; runs none."""
     if type(value) in (classmethod, staticmethod):
         value = value.__func__
     one: Any
@@ -107,8 +114,8 @@ def _codes_of(value: Any) -> Iterator[CodeType]:
         while type(one) is FunctionType and "real" in one.__code__.co_freevars:  # it is patched
             held = one.__closure__ or ()
             one = held[one.__code__.co_freevars.index("real")].cell_contents
-        if type(one) is FunctionType and Site not in map(type, one.__code__.co_consts):
-            yield one.__code__  # else it has hooks
+        if type(one) is FunctionType:
+            yield one.__code__
 
 
 def _uses(code: CodeType, name: str, how: tuple[str, ...], first: str = "") -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from tracelock.instrument.accesses.attributes import WHOLE, all_of, share
+from tracelock.instrument.accesses.attributes import WHOLE, all_of, names_in, share
+from tracelock.instrument.accesses.walking import CONTAINERS
 from tracelock.instrument.hub import Hub, Phase
 from tracelock.ops import READ, WRITE
 
@@ -74,10 +75,10 @@ class Noticing:
         if kind == READ:
             self._me.together([*parts, *also], (), site)
             return
-        for each in value if type(value) is tuple else (value,):
-            names = dict.keys(each) if issubclass(type(each), dict) else (each,)
-            parts += [(obj, name) for name in names if type(name) is str]
-        self._me.together(also, dict.fromkeys(parts), site)
+        named = dict.fromkeys((*(name for _, name in parts), *names_in(value)))
+        given = value if type(value) is tuple else (value,)
+        read = [(each, None) for each in given if issubclass(type(each), CONTAINERS)]
+        self._me.together([*also, *read], [(obj, name) for name in named], site)
 
     def replaced(self, obj: object, namespace: object) -> None:
         """``obj.__dict__`` is assigned next."""

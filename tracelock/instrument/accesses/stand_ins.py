@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from tracelock import ops
+from tracelock.instrument.accesses.attributes import names_in
 from tracelock.instrument.accesses.containers import (
     FILLING,
     GIVEN,
@@ -21,8 +22,16 @@ from tracelock.instrument.accesses.containers import (
     reads,
 )
 from tracelock.instrument.accesses.implied import written
-from tracelock.instrument.accesses.places import learn, owner_of, place_of
-from tracelock.instrument.accesses.reach import CODE, Reach, StandIn, keyed, kind_of, others
+from tracelock.instrument.accesses.places import learn, place_of
+from tracelock.instrument.accesses.reach import (
+    CODE,
+    Reach,
+    StandIn,
+    keyed,
+    kind_of,
+    namespace_owner,
+    others,
+)
 from tracelock.instrument.accesses.stepping import StepWalk, enter
 from tracelock.instrument.accesses.unordered import TAKING_ORDER, is_set, show_order
 from tracelock.instrument.contexts import Context, contexts, identity
@@ -167,33 +176,21 @@ class Method(Passing):
             also = _reach(self._real, self._kind, owner, given, keywords, self._site, context)
             args = tuple(given)
         place, name = place_of(owner, args[0]) if args else (owner, None)
-        changes = self._kind == ops.WRITE and place is owner and type(owner) is dict
-        whole = owner_of(owner) if changes else None  # type: ignore[arg-type]
-        if whole is None:
-            if name is not None and self._kind == ops.WRITE:
+        value = _arguments(args)
+        if name is not None:
+            if self._kind == ops.WRITE:
                 written(place, name, self._site, context, args[1] if len(args) > 1 else None)
-            value = _arguments(args)
-            if name is not None and (len(args) == 1 or self._real.__name__ == "pop"):
+            if len(args) == 1 or self._real.__name__ == "pop":
                 value = None  # it may delete that
-            context.access(self._kind, place, name, self._site, value, also)
-        else:
-            self._as_attributes(context, whole, args, keywords)
+        elif self._kind == ops.WRITE and (whole := namespace_owner(owner)) is not None:
+            value = (*args, keywords)
+            for one in dict.fromkeys((*dict.keys(owner), *names_in(value))):  # type: ignore[arg-type]
+                if type(one) is str:
+                    written(whole, one, self._site, context)
+        context.access(self._kind, place, name, self._site, value, also)
         result = self._real(*args, **keywords)
         context.saw(result)
         return result
-
-    def _as_attributes(
-        self, context: Context, obj: object, args: tuple[Any, ...], keywords: dict[str, Any]
-    ) -> None:
-        """``obj.__dict__.update(...)`` changes all attributes that there are, or will be."""
-        namespace: Any = self._owner
-        names = dict.fromkeys((*namespace, *keywords))
-        for each in args:
-            names.update(dict.fromkeys(each) if isinstance(each, dict) else {})
-        parts = [(obj, name) for name in names if type(name) is str]
-        for _, name in parts:
-            written(obj, name, self._site, context)
-        context.together((), parts, self._site)
 
 
 class DeepMethod(Method):

@@ -9,6 +9,7 @@ does so.
 from __future__ import annotations
 
 import dis
+import functools
 from _weakref import ref
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,8 +18,7 @@ from typing import Any, Final
 
 from tracelock.instrument.account.extensions import module_of
 from tracelock.instrument.account.known import CONTAINER, INSTANCE, Kinds, root_of
-from tracelock.instrument.account.looks import locals_of
-from tracelock.instrument.contexts import class_line, class_names, identity
+from tracelock.instrument.contexts import class_line, class_names, identity, module_names
 
 _LOADS: Final = ("LOAD_FAST", "LOAD_DEREF", "LOAD_GLOBAL", "LOAD_NAME", "STORE_FAST_LOAD")
 _CLOSED: Final = ("STORE_DEREF", "DELETE_DEREF")
@@ -27,8 +27,7 @@ _ATTRIBUTE: Final = ("STORE_ATTR", "DELETE_ATTR")
 _STORES: Final = frozenset(
     dis.opmap[one] for one in (*_CLOSED, *_GLOBAL, *_ATTRIBUTE) if one in dis.opmap
 )
-#: ``id`` of a code object -> what it says.
-_read: Final[dict[int, Assigning]] = {}
+_MOST: Final = 4_096  # code that is made by ``exec`` again and again is not kept for ever
 #: Functions that assign an attribute of which they are told the name.
 _BY_TEXT: Final = frozenset({"setattr", "delattr", "__setattr__"})
 #: Objects of which there is one for all.
@@ -43,12 +42,13 @@ class Assigning:
     is had in another way; ``named``: all that it names. Variables of closures are told from one
     another by the function that they are of (``make.<locals>.n``)."""
 
-    keep: CodeType
+    code: CodeType
     bound: tuple[str, ...]
     attributes: tuple[tuple[str, str], ...]
     named: frozenset[str]
 
 
+@functools.lru_cache(_MOST)
 def read_code(code: CodeType) -> Assigning:
     """What there is to know of it."""
     outer = code.co_qualname.rpartition("<locals>.")[0]
@@ -79,33 +79,26 @@ def read_code(code: CodeType) -> Assigning:
 
 
 class AssignedNames:
-    """What workers have assigned like that in one schedule after the other."""
+    """What workers have assigned like that in one schedule."""
 
-    def __init__(self) -> None:
-        self._kinds = Kinds()
+    def __init__(self, kinds: Kinds) -> None:
+        self._kinds = kinds
         #: Module and code -> the workers that ran it, and its globals.
-        self._users: dict[tuple[str, int], tuple[int, dict[str, Any]]] = {}
+        self._users: dict[tuple[str, Assigning], tuple[int, dict[str, Any]]] = {}
         #: Module and name -> the workers that assign it, and the objects that it is of.
         self._writers: dict[tuple[str, str], tuple[int, list[Any]]] = {}
 
-    def clear(self) -> None:
-        """A schedule is over."""
-        self._users.clear()
-        self._writers.clear()
-
-    def entered(self, frame: FrameType, module: str, worker: int) -> list[object]:
-        """A worker runs code of ``module``, which is not looked into. Returns what classes of that
-        module keep for all their objects, is named by the code, and can be changed."""
-        code = frame.f_code
-        known = _read.get(identity(code))
-        if known is None:
-            known = _read[identity(code)] = read_code(code)
-        names = frame.f_globals
-        key = module, identity(code)
+    def entered(
+        self, frame: FrameType, held: dict[str, Any], module: str, worker: int
+    ) -> list[object]:
+        """A worker runs code of ``module``, which is not looked into; ``held``: its variables.
+        Returns what classes of that module keep for all their objects, is named by the code, and
+        can be changed."""
+        known, names = read_code(frame.f_code), frame.f_globals
+        key = module, known
         self._users[key] = self._users.get(key, (0, names))[0] | 1 << worker, names
         for name in known.bound:
             self._writes(module, name, worker)
-        held = locals_of(frame)
         for variable, name in known.attributes:
             value = held.get(variable, names.get(variable, _ABSENT))
             if value is _ABSENT:
@@ -113,7 +106,7 @@ class AssignedNames:
                     self._writes(module, name, worker)
             elif issubclass(type(value), _ONE_FOR_ALL):
                 self._writes(_home_of(value) or module, name, worker, value)
-        given = [*held.values(), *(names[one] for one in code.co_names if one in names)]
+        given = [*held.values(), *(names[one] for one in known.code.co_names if one in names)]
         return [one for value in given for one in self._kept_by_class(value, known, module)]
 
     def _kept_by_class(self, value: object, known: Assigning, module: str) -> Iterator[object]:
@@ -149,13 +142,12 @@ class AssignedNames:
         """The workers that were in code of the package, or that names the module, with this name in
         it."""
         users = 0
-        for (where, number), (by, held) in self._users.items():
-            known = _read[number]
+        for (where, known), (by, held) in self._users.items():
             if name in known.named and (
                 root_of(where) == root_of(module)
                 or any(
                     issubclass(type(held.get(one)), ModuleType) and _home_of(held[one]) == module
-                    for one in known.keep.co_names
+                    for one in known.code.co_names
                 )
             ):
                 users |= by
@@ -188,8 +180,8 @@ def _home_of(value: Any) -> str:
     """The module of a class or function, or the name of a module."""
     if issubclass(type(value), type):
         return module_of(value)
-    name = "__name__" if issubclass(type(value), ModuleType) else "__module__"
-    found = getattr(value, name, None)
+    is_module = issubclass(type(value), ModuleType)  # which may run code when it is asked
+    found = module_names(value).get("__name__") if is_module else value.__module__
     return found if type(found) is str else ""
 
 

@@ -125,7 +125,8 @@ class UsedInC:
         self._ran.append((code, names))
 
     def has(self, obj: object) -> str:
-        """A worker has this object, which is of the package that is returned."""
+        """A worker has this object, or calls a method of it. Returns the package in C that it is
+        of, "" for none."""
         cls = type(obj)
         known = self._classes.get(identity(cls))
         if known is None:
@@ -133,13 +134,6 @@ class UsedInC:
         if known[1]:
             self.found.add(known[1])
         return known[1]
-
-    def method(self, owner: object, unseen: dict[str, str]) -> None:
-        """A worker calls a method of ``owner``. One that is written in C may use whatever it is
-        given, and what that leads to, of which nothing is seen: as with a function of its module.
-        """
-        if found := self.has(owner):
-            unseen.setdefault(found, EXTENSION)
 
     def calls(self, module: str) -> None:
         """A worker calls a function of this module, which is written in C."""

@@ -57,7 +57,6 @@ from tracelock.instrument.account.touched import TouchedObjects
 from tracelock.instrument.contexts import contexts, identity, on_behalf
 from tracelock.instrument.hub import Hub, Phase, ScheduleOver, get_ident
 
-#: The library of the loop, which is under control: who is in there is told by nobody (``TRUSTED``).
 #: Constructors: their object is theirs alone.
 _MAKING: Final = frozenset({"__init__", "__new__", "__post_init__", "__set_name__", "__del__"})
 
@@ -102,7 +101,7 @@ class CallRecorder:
         self._globals: dict[str, frozenset[int]] = {}
         self._kinds = Kinds()
         self._touched = TouchedObjects(hub.names, account)
-        self._assigned = AssignedNames()
+        self._assigned = AssignedNames(self._kinds)
         #: Set where a worker is to be ended from outside: an exception that is raised in a thread
         #: while it is in here would be lost.
         self.quit = False
@@ -149,11 +148,11 @@ class CallRecorder:
             self.account.chance.add("random")
         self.in_c.end()
         self._touched.clear()
-        self._assigned.clear()
         self._uses, self._cached = [], {}
         self._codes.clear()
         self._globals.clear()
         self._kinds = Kinds()
+        self._assigned = AssignedNames(self._kinds)
         self._reached = Reached(self._kinds, self.hub.names, self._touched)
         if self.error is not None:
             self.account.unseen["calls"] = f"they could not be recorded: {self.error!r}"
@@ -298,8 +297,8 @@ class CallRecorder:
             self.account.unlooked.add(module)
             if module == LAZY:  # the second to come finds another class
                 self.account.unseen.setdefault(module, "modules are loaded at first use")
+        held = locals_of(frame) if about.names or about.assigns else {}
         if about.names:
-            held = locals_of(frame)
             values = [held.get(name) for name in about.names]
             if about.making and values:
                 values[0] = None
@@ -312,8 +311,9 @@ class CallRecorder:
             for name in about.globals:
                 if name in there:
                     self._given(there[name], worker, module if unseen else "")
-        for kept in self._assigned.entered(frame, module, worker) if about.assigns else ():
-            self._touch(kept, worker, module)
+        if about.assigns:
+            for kept in self._assigned.entered(frame, held, module, worker):
+                self._touch(kept, worker, module)
 
     def _own(self, module: str) -> frozenset[int]:
         """What a package of the standard library holds in its globals, by identity."""
@@ -387,7 +387,9 @@ class CallRecorder:
                     self._touch(one, worker)
         elif caller.where == OTHER and kind in (CONTAINER, INSTANCE):
             self._touch(owner, worker, caller.module)
-        self.in_c.method(owner, self.account.unseen if caller.where != TRUSTED else {})
+        package = self.in_c.has(owner)
+        if package and caller.where != TRUSTED:  # it may use all that it is given
+            self.account.unseen.setdefault(package, EXTENSION)
 
     def _function(self, caller: KnownCode, module: str, name: str, frame: FrameType) -> None:
         root = root_of(module)
