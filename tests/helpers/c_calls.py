@@ -24,6 +24,8 @@ from typing import Any
 
 from tests.helpers.watching import SilentContext, under
 from tracelock import ops
+from tracelock.instrument.accesses.attributes import WHOLE, names_in
+from tracelock.instrument.accesses.places import owner_of
 from tracelock.instrument.naming import CONTAINERS
 from tracelock.instrument.rewrite.codes import compiled
 
@@ -726,7 +728,11 @@ class Noting(SilentContext):
         self, kind: int, obj: object, name: str | None, site: Any, value: object = None,
         also: Any = (),
     ) -> None:  # fmt: skip
-        (self.read if kind == ops.READ else self.written).add(self._key(obj, name))
+        noted = self.read if kind == ops.READ else self.written
+        noted.add(self._key(obj, name))
+        owner = owner_of(obj) if name is None and type(obj) is dict else None
+        if owner is not None:  # all attributes, as ``Worker.access`` has it
+            noted.update(self._key(owner, one) for one in (*obj, *names_in(value), WHOLE))
         if kind == ops.WRITE and name is not None:
             self.written.add(self._key(obj, None))
         self.read.update(self._key(one, part) for one, part in also)

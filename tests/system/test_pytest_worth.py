@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.system.plugin_tools import COUNTER, run
+from tests.system.plugin_tools import COUNTER, PLUGIN, run
 
 pytest_plugins = ["pytester"]
 
@@ -213,17 +213,29 @@ def test_others_are_tried_where_there_may_be_some(pytester: pytest.Pytester) -> 
         @pytest.mark.tracelock(schedules=40, cancellations=1)
         async def test_cancelled():
             await asyncio.sleep(1)
+        """,
+    )
+    few = [name for name, one in results.items() if one["schedules"] < 12]
+    assert len(results) == 5
+    assert not few
+    assert results["test_late"]["account"]["workers"] == 2
+
+
+def test_others_are_tried_in_processes_apart(pytester: pytest.Pytester) -> None:
+    """In a process of its own: none forks while threads live that other tests have left."""
+    pytester.makepyfile(
+        test_it="""
+        import pytest
 
 
         @pytest.mark.tracelock(schedules=40, isolation="always", seconds=120)
         def test_apart():
             pass
-        """,
+        """
     )
-    few = [name for name, one in results.items() if one["schedules"] < 12]
-    assert len(results) == 6
-    assert not few
-    assert results["test_late"]["account"]["workers"] == 2
+    pytester.runpytest_subprocess(*PLUGIN, "--tracelock-json=out.json").assert_outcomes(passed=1)
+    (one,) = json.loads((pytester.path / "out.json").read_text())["tests"].values()
+    assert one["schedules"] >= 12
 
 
 def test_a_cancelled_task_alone_is_worth_it(pytester: pytest.Pytester) -> None:
