@@ -158,7 +158,8 @@ class CallRecorder:
             self.account.unseen["calls"] = f"they could not be recorded: {self.error!r}"
 
     def _shared(self, unseen: dict[str, str]) -> None:
-        unseen |= dict(self._library.changed(self.hub.names))
+        known = self._touched.known.values()
+        unseen |= dict(self._library.changed(self.hub.names, self.in_c.ran, known))
         for module, why in self._reached.told():
             unseen.setdefault(module, why)
         for touched in self._touched.shared():
