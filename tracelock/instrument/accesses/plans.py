@@ -282,7 +282,7 @@ def _class_data(obj: Any, name: str, site: Site, context: Context) -> Any:
         if name == "__dict__":
             implied.names_of_class(obj, site, context)
         elif name == "__annotations__":
-            elsewhere.of_class(obj, name, class_names(obj).get(name), context)
+            elsewhere.hints(obj, context)
         return obj  # __name__, a property of the metaclass
     holder = holder_of(obj, name)
     if holder is None:

@@ -5,6 +5,7 @@ Nothing of this is an access that is seen: neither who sets it, nor who depends 
 
 from __future__ import annotations
 
+from types import CodeType
 from typing import Final
 
 #: Why nothing is proved where a worker does that.
@@ -118,3 +119,9 @@ def told_in_c(module: str, name: str, looked: bool) -> tuple[str, str] | None:
         return what, OF_ALL
     why = _DONE_IN_C.get((module, name)) if looked else None
     return None if why is None else (f"{_SHOWN.get(module, module)}.{name}", why)
+
+
+def late(code: CodeType) -> str:
+    """What is told where code that is looked into runs when something is first asked for, so that
+    its answer is kept: of annotations, from 3.14 on."""
+    return "annotations that are evaluated late" if code.co_name == "__annotate__" else ""
