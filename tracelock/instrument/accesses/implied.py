@@ -86,6 +86,8 @@ def reads_in_c(type_: type, name: str) -> Callable[[Any, str, Site, Context], An
     """What an attribute in C is read by that tells of other code than who reads it."""
     if type_ is FrameType:
         return variables_of_frame if name == "f_locals" else None
+    if type_ is CellType:
+        return cell_read if name == "cell_contents" else None
     if name in _LATE and type_.__module__ == "typing" and type_.__name__ in _OF_TYPES:
         return evaluated_late
     return None
@@ -101,10 +103,6 @@ def read_in_c(obj: Any, name: str, site: Site, context: Context) -> None:
         context.doubt(f"{name} of exceptions", f"{site.at} reads it, and whoever raises sets it")
     elif name == "__kwdefaults__":
         _doubt_call(name, site, context)
-    elif type(obj) is CellType:
-        context.doubt(
-            "cell_contents", f"{site.at} reads it: functions set a cell as a variable of theirs"
-        )
     elif name == "__annotations__":
         if sys.version_info < (3, 14):
             elsewhere.table(obj.__annotations__, obj, name, context)
@@ -124,6 +122,13 @@ def variables_of_frame(obj: Any, name: str, site: Site, context: Context) -> Any
     """Before the variables of a frame are taken, which its function uses by their bare names."""
     if obj.f_code.co_flags & CO_OPTIMIZED:
         context.doubt(name, f"{site.at} takes it: a function's variables are no accesses there")
+    return obj
+
+
+def cell_read(obj: Any, name: str, site: Site, context: Context) -> Any:
+    """Before the contents of a cell are read by its name, which functions set as a variable."""
+    context.doubt(name, f"{site.at} reads it: functions set a cell as a variable of theirs")
+    context.access(ops.READ, obj, name, site)
     return obj
 
 

@@ -12,7 +12,6 @@ from _thread import RLock, _local, allocate_lock
 from collections.abc import Callable
 from types import (
     BuiltinFunctionType,
-    CellType,
     FunctionType,
     GetSetDescriptorType,
     MemberDescriptorType,
@@ -124,8 +123,7 @@ def _plan_of(type_: type, name: str) -> Plan | None:
     if (reader := implied.reads_in_c(type_, name)) is not None:
         return reader
     if implied.keeps_in_c(type_, holder, name, value):
-        told = name[:2] == "__" or type(value) is property or type_ is CellType
-        return _read_in_c if told else _instance_data
+        return _read_in_c if name[:2] == "__" or type(value) is property else _instance_data
     if isinstance(value, MemberDescriptorType):
         return _of_instance(type_, name) if "__slots__" in holder.__dict__ else None
     if type(value) is property and elsewhere.tells(type_, value):
