@@ -100,7 +100,6 @@ which modules there are | o.m = sys.modules | 'zzq' in sys.modules | o.m['zzq'] 
 an imported name | sys.modules['zzq'] = types.ModuleType('a'); sys.modules['zzq'].x = 1 | tried(import_x) | setattr(sys.modules['zzq'], 'x', 5) | sys.modules.pop('zzq', None)
 the path by another name | o.m = sys.path | 'zzq' in sys.path | o.m.append('zzq') | sys.path.remove('zzq') if 'zzq' in sys.path else None
 the meta path by another name | o.m = sys.meta_path | tried(lambda: __import__('zznone')) | o.m.insert(0, Finder()) | unfound()
-which objects there are | nothing() | sum(type(x) is Plain for x in gc.get_objects()) | o.x = Plain()
 who refers to one | o.x = Plain() | len(gc.get_referrers(o.x)) | o.y = [o.x]
 what it refers to | o.x = [[1]] | [len(one) for one in gc.get_referents(o.x)] | o.x[0].append(5)
 what it refers to itself | o.x = [1] | len(gc.get_referents(o.x)) | o.x.append([5])
