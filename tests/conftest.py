@@ -128,6 +128,10 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_it_is_never_verified": 20,
         "test_what_a_lock_keeps_apart_is_right": 6,
     },
+    "conformance/test_state_of_versions.py": {
+        "test_it_is_never_verified": 40,
+        "test_what_a_lock_keeps_apart_is_verified": 5,
+    },
     "conformance/test_always.py": {
         "test_a_failure_names_the_step_and_is_replayed": 3,
         "test_of_tasks_it_is_looked_at_where_others_can_come_in": 2,

@@ -204,7 +204,7 @@ class ObjectNames:
             return known
         cls = type(obj)  # ``__class__`` may be a property: code of the user's
         base = places.memory_of(obj) if cls is memoryview else None
-        if base is not None and issubclass(type(base), places.EXPORTING):
+        if base is not None and places.exports(base):
             below = self.identify(base, worker, label)
             known = NamedObject(below.label, self._keep(obj), below.parts)
             self.objects[identity(obj)] = known

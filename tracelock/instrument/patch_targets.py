@@ -46,6 +46,8 @@ _BUILTINS: Final = vars(builtins)
 _KEPT: Final = {"threading": {"_CRLock", "_PyRLock", "_start_new_thread"}}
 
 
+#: Classes of the standard library that have originals as static methods: module, and name.
+_STATIC: Final = (("glob", "_StringGlobber"),)  # of ``pathlib``, from 3.13 on
 #: The flag of classes whose attributes cannot be set.
 _IMMUTABLE: Final = 1 << 8
 
@@ -122,6 +124,11 @@ def replace_names(
             continue
         if identity(held) in by and identity(cell) not in left_alone:
             changes.set(cell, "cell_contents", by[identity(held)])
+    for module, name in _STATIC:
+        of = loaded(module)
+        cls: Any = None if of is None else globals_of(of).get(name)
+        if issubclass(type(cls), type):
+            _in_static_methods(changes, cls, by)
     return by
 
 
@@ -295,6 +302,12 @@ def _in_class(changes: Changes, cls: type, by: dict[int, Callable[..., Any]]) ->
         if identity(value) in by:
             new = by[identity(value)]
             changes.set(cls, name, staticmethod(new) if type(new) is FunctionType else new)
+
+
+def _in_static_methods(changes: Changes, cls: type, by: dict[int, Callable[..., Any]]) -> None:
+    for name, value in list(class_names(cls).items()):
+        if type(value) is staticmethod and identity(value.__func__) in by:
+            changes.set(cls, name, staticmethod(by[identity(value.__func__)]))
 
 
 def _in_names(

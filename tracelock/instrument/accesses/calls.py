@@ -21,6 +21,7 @@ from types import (
     MethodType,
     MethodWrapperType,
     ModuleType,
+    SimpleNamespace,
     WrapperDescriptorType,
 )
 from typing import Any, Final
@@ -36,10 +37,13 @@ from tracelock.instrument.accesses.containers import (
     table_of,
 )
 from tracelock.instrument.accesses.functions import (
+    DESCRIPTORS,
+    SLOT,
     applied,
     controlled,
     reading_all,
     replaced,
+    slot,
 )
 from tracelock.instrument.accesses.implied import changing_method
 from tracelock.instrument.accesses.known_calls import (
@@ -238,6 +242,8 @@ def _class(function: Any, site: Site) -> Any:
     if not issubclass(function, ref):
         if identity(function) in replaced:
             return replaced[identity(function)]
+        if function is SimpleNamespace:
+            return controlled(function, site)
         try:
             in_c = _made_in_c[identity(function)][""]
         except KeyError:
@@ -286,7 +292,6 @@ def _look_up(function: Any, cached: Any, site: Site, /, *args: Any, **keywords: 
     return function(*args, **keywords)
 
 
-_SLOT: Final = {"__get__": ops.READ, "__set__": ops.WRITE, "__delete__": ops.WRITE}
 #: By identity, functions of modules of which nothing else is known.
 _of_modules: Final[dict[int, Any]] = {}
 
@@ -306,11 +311,11 @@ def _builtin(function: Any, site: Site) -> Any:
         if name in ("cache_clear", "cache_info"):
             return functools.partial(_manage, function, site)
         return function
-    if name in BARE and holder_of(type_, name) is object:
-        unbound = Unbound(getattr(object, name), BARE[name], True, site)
+    if name in BARE and type(function) is MethodWrapperType and not issubclass(type_, type):
+        unbound = Unbound(getattr(holder_of(type_, name), name), BARE[name], True, site)
         return functools.partial(unbound, owner)
-    if type_ is MemberDescriptorType and name in _SLOT:
-        return functools.partial(_slot, function, _SLOT[name], site)
+    if type_ in DESCRIPTORS and name in SLOT:
+        return functools.partial(slot, function, SLOT[name], site)
     if type_ is GeneratorType:
         return functools.partial(_resume, function, site)
     if name == "__next__":
@@ -332,14 +337,6 @@ def _builtin(function: Any, site: Site) -> Any:
     if keeps or type_ is super or _does_nothing(type_, name):
         return function
     return functools.partial(_given_to, function, site)
-
-
-def _slot(function: Any, kind: int, site: Site, /, *args: Any) -> Any:
-    """``Class.name.__get__(obj)`` of a slot."""
-    context = _context()
-    if context is not None and args and args[0] is not None:
-        context.access(kind, args[0], function.__self__.__name__, site)
-    return function(*args)
 
 
 def _does_nothing(type_: type, name: str) -> bool:
@@ -405,7 +402,10 @@ def _unbound(function: Any, site: Site) -> Any:
     if kind is not None:
         return Unbound(function, kind, False, site)
     owner, name = function.__objclass__, function.__name__
-    if owner.__module__ in KEEPING or name in BARE_METHODS or _does_nothing(owner, name):
+    if name in BARE:
+        return Unbound(function, BARE[name], True, site)
+    keeps = owner.__module__ in KEEPING and kind_of(owner) == OBJECT
+    if keeps or name in BARE_METHODS or _does_nothing(owner, name):
         return function
     return functools.partial(_given, function, site)
 

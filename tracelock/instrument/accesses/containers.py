@@ -13,6 +13,7 @@ import functools
 import gc
 import io
 import itertools
+import pickle
 from types import (
     FunctionType,
     GeneratorType,
@@ -116,9 +117,9 @@ _TABLE: Final[dict[type, tuple[str, str, str]]] = {
         "__contains__ __eq__ __ge__ __getitem__ __gt__ __iter__ __le__ __len__ __lt__ __ne__ count"
         " hex index tobytes tolist __repr__ __str__ __format__ __enter__ c_contiguous cast"
         " contiguous f_contiguous format itemsize nbytes ndim obj readonly shape strides"
-        " suboffsets toreadonly",
+        " suboffsets toreadonly __buffer__",
         "__setitem__ __exit__ release",
-        "__buffer__ __class_getitem__ __delitem__ __release_buffer__"
+        "__class_getitem__ __delitem__ __release_buffer__"
         " __init__ __reduce__ __reduce_ex__ __sizeof__ _from_flags",
     ),
 }
@@ -164,7 +165,7 @@ WALKERS: Final = frozenset(
     + [type(iter(array.array("b")))]
     + [type(reversed([])), type(reversed(collections.deque()))]
     + [enumerate, zip, map, filter, reversed, itertools.islice, itertools.chain]
-    + [MappingProxyType]
+    + [MappingProxyType, pickle.PickleBuffer]
 )
 _WALKERS: Final = frozenset(identity(type_) for type_ in WALKERS)
 

@@ -180,3 +180,10 @@ def of_class(cls: Any, name: str, value: Any, context: Context) -> None:
     """Before ``cls.name`` is read, or found among all that a class has."""
     if issubclass(type(value), CONTAINERS) and (is_for_tools(name) or is_read_in_class(cls, name)):
         table(value, cls, name, context)
+
+
+def hints(cls: Any, context: Context) -> None:
+    """Before the annotations of a class are read; from 3.14 on it keeps them under another name."""
+    names = class_names(cls)
+    for name in ("__annotations__", "__annotations_cache__"):
+        of_class(cls, name, names.get(name), context)

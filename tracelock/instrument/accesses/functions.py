@@ -10,6 +10,7 @@ import functools
 import heapq
 import operator
 import sys
+import types
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -29,6 +30,7 @@ from tracelock.instrument.accesses.looks import calls_code, combined, given, loo
 from tracelock.instrument.accesses.places import learn, namespace_of, place_of, slots_of
 from tracelock.instrument.accesses.plans import plan_read, plan_write
 from tracelock.instrument.accesses.reach import below, others
+from tracelock.instrument.accesses.stand_ins import by_name
 from tracelock.instrument.contexts import Context, contexts, identity
 from tracelock.instrument.rewrite.sites import Site
 from tracelock.instrument.steps import is_plain
@@ -51,6 +53,9 @@ READERS: Final = {
 replaced: Final[dict[int, Callable[..., Any]]] = {}
 
 
+#: Descriptors in C of attributes, and what their methods do.
+DESCRIPTORS: Final = (types.MemberDescriptorType, types.GetSetDescriptorType)
+SLOT: Final = {"__get__": ops.READ, "__set__": ops.WRITE, "__delete__": ops.WRITE}
 #: By the identity of a type of callables in C: what makes the points of such a function.
 appliers: Final[dict[int, Callable[[Any, Site], Any]]] = {}
 
@@ -98,6 +103,19 @@ def _reading(
             into = keywords["file"]
             if access_of(type(into), "write") is not None:
                 context.access(ops.WRITE, into, None, site)
+    return function(*args, **keywords)
+
+
+def _filling(
+    function: Callable[..., Any], about: None, site: Site, /, *args: Any, **keywords: Any
+) -> Any:
+    """What takes names and values from a mapping, or pairs (from 3.13 on), and looks no deeper."""
+    context = _context()
+    if context is not None and args:
+        args = tuple([looked(each, HASH, site, context) for each in args])
+        for pairs in args:
+            for each in pairs if type(pairs) is list or type(pairs) is tuple else ():
+                looked(each, "__iter__", site, context)
     return function(*args, **keywords)
 
 
@@ -163,6 +181,33 @@ def _named(
             if base is not obj:
                 return function(base, *args[1:], **keywords)
     return function(*args, **keywords)
+
+
+def store(obj: Any, name: str, site: Site, context: Context, value: object) -> None:
+    """Before ``object.__setattr__(obj, name, value)`` and its like."""
+    plan = plan_write(type(obj), name)
+    if plan is not None:
+        plan(obj, name, site, context, value)
+    elif not issubclass(type(obj), _thread._local):  # a property, or what forbids it
+        context.access(ops.WRITE, obj, name, site, value)
+
+
+by_name.append(store)
+
+
+def slot(function: Any, kind: int, site: Site, /, *args: Any) -> Any:
+    """``Class.name.__get__(obj)`` of a slot, ``vars(Class)["__dict__"].__set__(obj, names)``."""
+    context = _context()
+    if context is not None and args and args[0] is not None:
+        name = function.__self__.__name__
+        if kind == ops.WRITE:
+            store(args[0], name, site, context, args[1] if len(args) > 1 else None)
+        else:
+            context.access(kind, args[0], name, site)
+    found = function(*args)
+    if context is not None and function.__self__.__name__ == "__dict__":
+        learn(args[0], found)
+    return found
 
 
 def reading_all(obj: Any, site: Site, context: Context) -> None:
@@ -237,6 +282,10 @@ _CONTROLLED: Final[tuple[tuple[Any, str, Callable[..., Any], Any], ...]] = (
     (builtins, "dir", _dir, None),
     (builtins, "globals", _globals, None),
 )
+#: The same of classes, which are not looked for by their names.
+_MAKING: Final[tuple[tuple[Any, str, Callable[..., Any], Any], ...]] = (
+    (types, "SimpleNamespace", _filling, None),
+)
 #: What rewriting looks for: calls of anything so named go through ``hooks.calling``.
 FUNCTION_NAMES: Final = frozenset(name for row in _CONTROLLED for name in row[1].split())
 # By identity: asking for the hash of a callable of the program would run its code.
@@ -245,6 +294,7 @@ _BODIES: Final[dict[int, tuple[Callable[..., Any], Any]]] = {
     for module, names, body, about in (
         *_CONTROLLED,
         *((builtins, name, _reading, operation) for name, operation in READERS.items()),
+        *_MAKING,
     )
     for name in names.split()
     if hasattr(module, name)

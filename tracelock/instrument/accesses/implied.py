@@ -11,10 +11,12 @@ import functools
 import io
 import sys
 from collections.abc import Callable, Iterator
+from inspect import CO_OPTIMIZED
 from types import (
     BuiltinFunctionType,
     CellType,
     CodeType,
+    FrameType,
     FunctionType,
     GetSetDescriptorType,
     MemberDescriptorType,
@@ -55,6 +57,12 @@ METHODS: Final[dict[type, dict[str, tuple[int, str]]]] = {
         "with_traceback": (ops.WRITE, "__traceback__"),
     },
 }
+#: What is evaluated when it is first asked for: aliases and variables of types, by their class.
+_LATE: Final = frozenset(
+    {"__value__", "__bound__", "__constraints__", "__default__", "evaluate_value",
+     "evaluate_bound", "evaluate_constraints", "evaluate_default"}
+)  # fmt: skip
+_OF_TYPES: Final = frozenset({"TypeAliasType", "TypeVar", "ParamSpec", "TypeVarTuple"})
 #: Types of objects that are called, or asked by an attribute, and keep in C what comes of that.
 CHANGING_CALLS: Final = (property, classmethod, staticmethod, functools.partial)
 _ABSENT: Final = object()
@@ -74,6 +82,17 @@ def keeps_in_c(type_: type, holder: type, name: str, value: object) -> bool:
     return issubclass(type_, BaseException | CellType) or holder.__module__ == "decimal"
 
 
+def reads_in_c(type_: type, name: str) -> Callable[[Any, str, Site, Context], Any] | None:
+    """What an attribute in C is read by that tells of other code than who reads it."""
+    if type_ is FrameType:
+        return variables_of_frame if name == "f_locals" else None
+    if type_ is CellType:
+        return cell_read if name == "cell_contents" else None
+    if name in _LATE and type_.__module__ == "typing" and type_.__name__ in _OF_TYPES:
+        return evaluated_late
+    return None
+
+
 def _in_c(kind: type) -> bool:
     return kind is GetSetDescriptorType or kind is MemberDescriptorType  # it may define ``__eq__``
 
@@ -84,8 +103,33 @@ def read_in_c(obj: Any, name: str, site: Site, context: Context) -> None:
         context.doubt(f"{name} of exceptions", f"{site.at} reads it, and whoever raises sets it")
     elif name == "__kwdefaults__":
         _doubt_call(name, site, context)
-    elif name == "__annotations__" and sys.version_info < (3, 14):  # later it would run code
-        elsewhere.table(obj.__annotations__, obj, name, context)
+    elif name == "__annotations__":
+        if sys.version_info < (3, 14):
+            elsewhere.table(obj.__annotations__, obj, name, context)
+        else:
+            evaluated_late(obj, name, site, context)
+
+
+def evaluated_late(obj: Any, name: str, site: Site, context: Context) -> Any:
+    """Before an attribute is read whose value is computed when it is first asked for, by code in
+    which there are no hooks: the value of ``type A = ...``, the bound of a type variable, and from
+    3.14 on annotations."""
+    context.doubt(name, f"{site.at} reads it: it is evaluated when it is first asked for")
+    return obj
+
+
+def variables_of_frame(obj: Any, name: str, site: Site, context: Context) -> Any:
+    """Before the variables of a frame are taken, which its function uses by their bare names."""
+    if obj.f_code.co_flags & CO_OPTIMIZED:
+        context.doubt(name, f"{site.at} takes it: a function's variables are no accesses there")
+    return obj
+
+
+def cell_read(obj: Any, name: str, site: Site, context: Context) -> Any:
+    """Before the contents of a cell are read by its name, which functions set as a variable."""
+    context.doubt(name, f"{site.at} reads it: functions set a cell as a variable of theirs")
+    context.access(ops.READ, obj, name, site)
+    return obj
 
 
 def written_in_c(obj: Any, name: str, site: Site, context: Context) -> None:

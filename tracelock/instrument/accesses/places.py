@@ -113,10 +113,19 @@ def slots_of(type_: type) -> list[str]:
     return found
 
 
+def exports(obj: object) -> bool:
+    """Whether a memoryview of this object is named as the object is: a container, or memory of
+    ``ctypes``."""
+    return issubclass(type(obj), EXPORTING) or type(type(obj)).__module__ == "_ctypes"
+
+
 def memory_of(view: Any) -> object:
-    """What a memoryview is of; None once it was released."""
+    """What a memoryview is of; None once it was released. Of a view that ``__buffer__`` gives of
+    another one, what that is of."""
+    found: Any = view
     try:
-        found: object = view.obj
+        while type(found) is memoryview:
+            found = found.obj
     except ValueError:
         return None
     if type(found).__name__ == "_BytesIOBuffer":  # of ``BytesIO.getbuffer()``

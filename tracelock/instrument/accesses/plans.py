@@ -16,6 +16,7 @@ from types import (
     GetSetDescriptorType,
     MemberDescriptorType,
     ModuleType,
+    WrapperDescriptorType,
 )
 from typing import Any, Final
 
@@ -119,6 +120,8 @@ def _plan_of(type_: type, name: str) -> Plan | None:
         return _pop if name == "pop" and is_set(type_) else _CONTAINER[kind, method_class(name)]
     if table_of(holder) is not None or holder is object:
         return None
+    if (reader := implied.reads_in_c(type_, name)) is not None:
+        return reader
     if implied.keeps_in_c(type_, holder, name, value):
         return _read_in_c if name[:2] == "__" or type(value) is property else _instance_data
     if isinstance(value, MemberDescriptorType):
@@ -277,7 +280,7 @@ def _class_data(obj: Any, name: str, site: Site, context: Context) -> Any:
         if name == "__dict__":
             implied.names_of_class(obj, site, context)
         elif name == "__annotations__":
-            elsewhere.of_class(obj, name, class_names(obj).get(name), context)
+            elsewhere.hints(obj, context)
         return obj  # __name__, a property of the metaclass
     holder = holder_of(obj, name)
     if holder is None:
@@ -288,7 +291,7 @@ def _class_data(obj: Any, name: str, site: Site, context: Context) -> Any:
         elif type(meta.__dict__[name]) is not FunctionType:
             context.access(ops.READ, meta, name, site)
         return obj
-    if (holder is object or holder is type) and name in BARE:
+    if name in BARE and type(holder.__dict__[name]) is WrapperDescriptorType:
         return Later(Unbound(getattr(obj, name), BARE[name], True, site))
     table = table_of(holder)
     if table is not None:
@@ -352,8 +355,8 @@ def _super(obj: Any, name: str, site: Site, context: Context) -> Any:
         past = past or holder is obj.__thisclass__
     else:
         return obj
-    if holder is object and name in BARE:
-        unbound = Unbound(getattr(object, name), BARE[name], True, site)
+    if name in BARE and type(holder.__dict__[name]) is WrapperDescriptorType:
+        unbound = Unbound(getattr(holder, name), BARE[name], True, site)
         return Later(functools.partial(unbound, real))
     table = table_of(holder)
     kind = None if table is None else table.get(name)

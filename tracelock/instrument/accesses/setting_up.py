@@ -19,6 +19,8 @@ from tracelock.instrument.rewrite.sites import Site
 _SETTING_UP: Final = frozenset({"__init__", "__setstate__"})
 #: Where objects are set up that nobody else has yet.
 _MAKING: Final = frozenset({"__init__", "__new__", "__setstate__", "__copy__", "__deepcopy__"})
+#: The type of what gives the variables of a function, from 3.13 on.
+VARIABLES: Final = "FrameLocalsProxy"
 _said: Final[Any] = type.__dict__["__module__"].__get__
 
 
@@ -54,6 +56,10 @@ def set_up(obj: Any, name: str, site: Site, context: Context) -> Any:
 def called(function: Any, site: Site) -> None:
     """Before a method in C is called, by whatever name it is had: of an object, or of a class."""
     name = function.__name__
+    if type(getattr(function, "__self__", None)).__name__ == VARIABLES:
+        context = contexts.get(get_ident())
+        if context is not None:
+            context.doubt("f_locals", f"{site.at} uses the variables of a function from outside")
     if name in _SETTING_UP and site.function.rpartition(".")[2] not in _MAKING:
         context = contexts.get(get_ident())
         owner = getattr(function, "__self__", None)

@@ -57,6 +57,9 @@ _STORING: Final = frozenset(
 #: Methods that take the items of an argument as they are.
 _TAKING: Final = frozenset({"extend", "extendleft", "__iadd__", "__add__", "fromlist"})
 _NONE: Final[list[tuple[Any, str | None]]] = []
+#: What makes the points of an attribute that is written by its name: ``functions``, which needs
+#: what is here, puts it there.
+by_name: Final[list[Callable[[Any, str, Site, Context, object], None]]] = []
 
 
 def _reach(
@@ -232,10 +235,12 @@ class Unbound(Passing):
             place, name = place_of(owner, rest[0]) if rest else (owner, None)
             value = None if name is not None and len(rest) == 1 else _arguments(rest)
             context.access(kind, place, name, self._site, value, also)
-        elif rest and isinstance(rest[0], str):
-            context.access(
-                self._kind, args[0], rest[0], self._site, rest[1] if len(rest) > 1 else None
-            )
+        elif rest and issubclass(type(rest[0]), str):
+            value = rest[1] if len(rest) > 1 else None
+            if self._kind == ops.WRITE:
+                by_name[0](args[0], rest[0], self._site, context, value)
+            else:
+                context.access(self._kind, args[0], rest[0], self._site, value)
         result = self._real(*args, **keywords)
         if self._named and rest == ("__dict__",):
             learn(args[0], result)

@@ -118,11 +118,12 @@ class UsedInC:
     def __init__(self) -> None:
         self.found: set[str] = set()
         self._classes: dict[int, tuple[type, str]] = {}
-        self._ran: list[tuple[CodeType, Mapping[str, Any]]] = []
+        #: Code of the program that workers ran in this schedule, with its globals.
+        self.ran: list[tuple[CodeType, Mapping[str, Any]]] = []
 
     def runs(self, code: CodeType, names: Mapping[str, Any]) -> None:
         """A worker runs code that has these globals."""
-        self._ran.append((code, names))
+        self.ran.append((code, names))
 
     def has(self, obj: object) -> str:
         """A worker has this object, or calls a method of it. Returns the package in C that it is
@@ -142,7 +143,7 @@ class UsedInC:
 
     def end(self) -> None:
         """The schedule is over: what its code names and imports is there."""
-        for code, names in self._ran:
+        for code, names in self.ran:
             self.found.update(filter(None, map(in_c, named(code, names, imported=True))))
-        self._ran.clear()
+        self.ran.clear()
         self._classes.clear()

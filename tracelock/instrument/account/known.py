@@ -20,7 +20,7 @@ import sys
 import types
 import weakref
 from array import array
-from typing import Final
+from typing import Any, Final
 
 from tracelock.instrument.contexts import identity
 
@@ -121,8 +121,11 @@ _CONTAINERS: Final = (
     list, dict, set, collections.deque, collections.OrderedDict, bytearray, array, memoryview,
 )  # fmt: skip
 LRU: Final = type(functools.lru_cache(abs))
+_variables: Any = (lambda: sys._getframe().f_locals)()
+#: The type of what gives the variables of a function, which is no dictionary from 3.13 on.
+_VARIABLES: Final = () if type(_variables) is dict else (type(_variables),)
 _OPAQUE: Final = (types.GeneratorType, types.AsyncGeneratorType, LRU, random.Random, _io._IOBase,
-    itertools.count)  # fmt: skip
+    itertools.count, *_VARIABLES)  # fmt: skip
 #: Types of modules that are under control otherwise, whose objects are not.
 _UNGUARDED: Final = frozenset(
     {

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import sys
 from _weakref import ref
-from collections.abc import Callable, Iterator, Mapping
-from types import FunctionType, ModuleType
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import CodeType, FunctionType, ModuleType
 from typing import Any, Final
 
 from tracelock.instrument.accesses.walking import CONTAINERS
 from tracelock.instrument.account.extensions import module_of
+from tracelock.instrument.account.keepers import behind, kept
 from tracelock.instrument.account.known import is_standard, root_of
 from tracelock.instrument.account.looks import namespace
+from tracelock.instrument.account.touched import Touched
 from tracelock.instrument.contexts import class_names, identity
 
 #: Packages whose objects are under control.
@@ -37,11 +39,23 @@ class LibraryState:
         #: Variables that were asked about -> what is told of them, None for those of the program.
         self._known: dict[str, str | None] = {}
         self._wanted: dict[int, str] = {}
+        self._ran: set[str] = set()
 
-    def changed(self, names: Any) -> Iterator[tuple[str, str]]:
-        """What workers have changed in this schedule, as the account tells it."""
+    def changed(
+        self,
+        names: Any,
+        ran: Sequence[tuple[CodeType, Mapping[str, Any]]],
+        touched: Iterable[Touched],
+    ) -> Iterator[tuple[str, str]]:
+        """What workers have changed in this schedule, as the account tells it. ``ran``: code of the
+        program that they ran; ``touched``: objects that they used unseen."""
         self._wanted.clear()
+        before = len(self._ran)
+        self._ran.update(code.co_qualname for code, _ in ran)
+        if len(self._ran) > before:  # who has it may be known by now
+            self._known = {name: told for name, told in self._known.items() if told is not None}
         written: list[str] = []
+        used: dict[int, int] = {}
         depth = 0
         for address, known in [*names.objects.items()]:
             for variable in known.parts.values():
@@ -53,6 +67,7 @@ class LibraryState:
                 self._known[variable.name] = None
                 if _may_be_kept(known.keep):
                     self._wanted[address] = variable.name
+                    used[address] = -1 if variable.shared else variable.users
                     depth = depth if _from_setup(known.label) else _DEPTH
         for name, module in list(sys.modules.items()) if self._wanted else ():
             if is_standard(name) and root_of(name) not in _CONTROLLED:
@@ -60,10 +75,23 @@ class LibraryState:
                 file = held.get("__file__")
                 if type(file) is not str or not self._looked(name, file):
                     self._among(held, name, name, depth)
+        if self._wanted:
+            objects = [each.keep for of in (names.objects, names.lasting) for each in of.values()]
+            for address, what in kept(ran, objects):
+                self._found(address, what)
+            for address, by, what in behind(touched):
+                users = by | used.get(address, 0)
+                if users & (users - 1):
+                    self._found(address, what)
         for variable_name in written:
             told = self._known[variable_name]
             if told is not None:
                 yield told, _WHY
+
+    def _found(self, address: int, told: str) -> None:
+        variable = self._wanted.get(address)
+        if variable is not None:
+            self._known[variable] = self._known[variable] or told
 
     def _among(self, names: Mapping[str, Any], label: str, module: str, depth: int) -> None:
         """Look for them among what has these names in a module, a class or an object."""
@@ -73,8 +101,7 @@ class LibraryState:
             if cls in _ATOMS:
                 continue
             if identity(value) in wanted:
-                variable = wanted[identity(value)]
-                self._known[variable] = self._known[variable] or f"{label}.{name}"
+                self._found(identity(value), f"{label}.{name}")
             elif depth and not issubclass(cls, CONTAINERS) and not issubclass(cls, ModuleType):
                 if issubclass(cls, type):
                     of = module_of(value)

@@ -10,10 +10,10 @@ from _weakref import ref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from sys import getrefcount
-from types import BuiltinFunctionType, GeneratorType, MappingProxyType
+from types import BuiltinFunctionType, FunctionType, GeneratorType, MappingProxyType
 from typing import Any, Final
 
-from tracelock.instrument.accesses.places import EXPORTING, memory_of, owner_of
+from tracelock.instrument.accesses.places import exports, memory_of, owner_of
 from tracelock.instrument.account.extensions import module_of
 from tracelock.instrument.account.known import ATOM, CONTAINER, GUARDED, INSTANCE, Kinds
 from tracelock.instrument.account.looks import namespace
@@ -54,6 +54,9 @@ class Reached:
         if module.startswith("unittest.") and issubclass(type(root), _test_case()):
             return  # it asks for nothing that a test has put there
         seen = self._seen.setdefault((worker, module), set())
+        if type(root) is FunctionType and identity(root) not in seen:  # what it has is asked for
+            seen.add(identity(root))
+            self._found.setdefault(identity(root), _Reachable(root)).places.append((worker, module))
         pending: deque[object] = deque([root])
         while pending:
             for one in inside(pending.popleft()):
@@ -166,7 +169,7 @@ def _memory_below(obj: object) -> Iterator[object]:
     for one in gc.get_referents(obj):
         for each in one.values() if type(one) is dict else (one,):
             below = memory_of(each) if type(each) is memoryview else each
-            if issubclass(type(below), EXPORTING):
+            if exports(below):
                 yield below
 
 

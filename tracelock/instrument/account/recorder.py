@@ -52,7 +52,7 @@ from tracelock.instrument.account.looks import (
 from tracelock.instrument.account.monitoring import Monitored, silent
 from tracelock.instrument.account.profiling import CALL, OWN_FOLDER, Profile
 from tracelock.instrument.account.reached import Reached, behind
-from tracelock.instrument.account.settings import OF_ALL, SETTING, told_in_c
+from tracelock.instrument.account.settings import OF_ALL, SETTING, late, told_in_c
 from tracelock.instrument.account.touched import TouchedObjects
 from tracelock.instrument.contexts import contexts, identity, on_behalf
 from tracelock.instrument.hub import Hub, Phase, ScheduleOver, get_ident
@@ -158,7 +158,8 @@ class CallRecorder:
             self.account.unseen["calls"] = f"they could not be recorded: {self.error!r}"
 
     def _shared(self, unseen: dict[str, str]) -> None:
-        unseen |= dict(self._library.changed(self.hub.names))
+        known = self._touched.known.values()
+        unseen |= dict(self._library.changed(self.hub.names, self.in_c.ran, known))
         for module, why in self._reached.told():
             unseen.setdefault(module, why)
         for touched in self._touched.shared():
@@ -242,11 +243,11 @@ class CallRecorder:
             return KnownCode(code, OURS, "tracelock")
         given = frame.f_globals.get("__name__")
         module = given if type(given) is str else "code of no module"
-        fast = is_fast(code)
+        names = parameters(code) if is_fast(code) else ()
         if self.looked(module, code.co_filename):
             self.in_c.runs(code, frame.f_globals)
             self.account.looked.add(module)
-            return KnownCode(code, LOOKED, module, parameters(code) if fast else (), code.co_names)
+            return KnownCode(code, LOOKED, module, names, code.co_names, sets=late(code))
         sets = SETTING.get((module.removeprefix("_py_"), code.co_qualname), "")
         if trusted(module) or module.startswith("namedtuple_"):
             return KnownCode(code, TRUSTED, module, sets=sets)
@@ -254,7 +255,7 @@ class CallRecorder:
         if not standard:
             self.in_c.runs(code, frame.f_globals)
         return KnownCode(
-            code, OTHER, module, parameters(code) if fast else (),
+            code, OTHER, module, names,
             () if standard else code.co_names, not standard, code.co_name in _MAKING, sets,
         )  # fmt: skip
 

@@ -5,6 +5,7 @@ Nothing of this is an access that is seen: neither who sets it, nor who depends 
 
 from __future__ import annotations
 
+from types import CodeType
 from typing import Final
 
 #: Why nothing is proved where a worker does that.
@@ -35,6 +36,7 @@ _FUNCTIONS: Final[dict[str, dict[str, str]]] = {
     },
     "signal handlers": {"signal": "signal siginterrupt set_wakeup_fd"},
     "typing.overload": {"typing": "overload clear_overloads"},
+    "attributes that typing sets": {"typing": "final override no_type_check runtime_checkable"},
     "what logging is set to": {
         "logging": "Logger.setLevel Logger.addHandler Logger.removeHandler Filterer.addFilter"
         " Filterer.removeFilter Handler.setLevel Handler.setFormatter Handler.set_name"
@@ -79,7 +81,8 @@ _FUNCTIONS_IN_C: Final = {
     "sys": "setrecursionlimit setswitchinterval set_int_max_str_digits set_asyncgen_hooks"
     " setprofile settrace set_coroutine_origin_tracking_depth setdlopenflags addaudithook"
     " activate_stack_trampoline deactivate_stack_trampoline use_tool_id free_tool_id set_events"
-    " set_local_events register_callback restart_events",
+    " set_local_events register_callback restart_events clear_tool_id set_lazy_imports"
+    " set_lazy_imports_filter",
     "gc": "enable disable set_threshold set_debug freeze unfreeze",
     "posix": "umask", "time": "tzset", "_locale": "setlocale", "_codecs": "register register_error"
     " unregister", "_thread": "stack_size", "atexit": "register unregister",
@@ -100,8 +103,11 @@ SETTING_IN_C: Final = {
 _DONE_IN_C: Final = {
     ("builtins", "exec"): _OF_TEXT, ("builtins", "eval"): _OF_TEXT,
     ("sys", "getrefcount"): _ASKED, ("sys", "intern"): _ASKED, ("gc", "get_referrers"): _ASKED,
-    ("gc", "get_objects"): _ASKED,
-    ("gc", "get_count"): _ASKED, ("gc", "get_stats"): _ASKED, ("sys", "_current_frames"): _ASKED,
+    ("gc", "get_objects"): _ASKED, ("gc", "get_referents"): _ASKED, ("gc", "is_tracked"): _ASKED,
+    ("sys", "getsizeof"): _ASKED, ("sys", "getallocatedblocks"): _ASKED,
+    ("sys", "getunicodeinternedsize"): _ASKED, ("sys", "_current_exceptions"): _ASKED,
+    ("sys", "_is_interned"): _ASKED, ("gc", "get_count"): _ASKED, ("gc", "get_stats"): _ASKED,
+    ("sys", "_current_frames"): _ASKED,
 }  # fmt: skip
 
 
@@ -113,3 +119,9 @@ def told_in_c(module: str, name: str, looked: bool) -> tuple[str, str] | None:
         return what, OF_ALL
     why = _DONE_IN_C.get((module, name)) if looked else None
     return None if why is None else (f"{_SHOWN.get(module, module)}.{name}", why)
+
+
+def late(code: CodeType) -> str:
+    """What is told where code that is looked into runs when something is first asked for, so that
+    its answer is kept: of annotations, from 3.14 on."""
+    return "annotations that are evaluated late" if code.co_name == "__annotate__" else ""

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from tracelock.instrument.accesses.setting_up import VARIABLES
 from tracelock.instrument.account.account import Account
 from tracelock.instrument.account.real_files import REAL_FILES, is_real_file
 from tracelock.instrument.contexts import identity
@@ -66,11 +67,11 @@ class TouchedObjects:
             self._dead.append(touched)
 
     def shared(self) -> Iterator[Touched]:
-        """Those that two workers have used."""
+        """Those that two workers have used, and variables of functions that one has."""
         for address, touched in self.known.items():
             touched.by |= self._seen_by(address)
         for touched in (*self.known.values(), *self._dead):
-            if touched.by & (touched.by - 1):
+            if touched.by & (touched.by - 1) or touched.of == VARIABLES:
                 yield touched
 
     def _seen_by(self, address: int) -> int:
