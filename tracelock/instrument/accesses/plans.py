@@ -130,7 +130,9 @@ def _plan_of(type_: type, name: str) -> Plan | None:
     described = type(value)
     if holder_of(described, "__get__") is None:
         return _class_default if holder.__module__ != "builtins" else None
-    if _keeps_out(described) or not type_.__dictoffset__:
+    if _keeps_out(described):
+        return _contents if table_of(described) is not None else None
+    if not type_.__dictoffset__:
         return None
     # functools.cached_property and its like: data once the instance has it
     return None if isinstance(value, BuiltinFunctionType) else _cached
@@ -165,7 +167,8 @@ def _write_plan(type_: type, name: str) -> WritePlan | None:
         value = holder.__dict__[name]
         if implied.keeps_in_c(type_, holder, name, value):
             return _write_in_c
-        if type(value) in _IN_C and access_of(type_, name) is not None:
+        field = _keeps_out(type(value)) and table_of(type(value)) is not None
+        if field or (type(value) in _IN_C and access_of(type_, name) is not None):
             return _write_contents
         if isinstance(value, MemberDescriptorType) and "__slots__" in holder.__dict__:
             return _write_elsewhere if elsewhere.is_read(type_, name) else _write
