@@ -1,4 +1,4 @@
-"""Objects whose state is kept in C by an extension module: each use of one is a step.
+"""Objects whose state only their own code in C knows: each use of one is a step.
 
 A race that goes through such an object is found; that there is none is never proved.
 """
@@ -6,13 +6,19 @@ A race that goes through such an object is found; that there is none is never pr
 from __future__ import annotations
 
 import ctypes
+import mmap
+import pyexpat
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
+from xml.etree.ElementTree import Element
 
 import pytest
 
 import tracelock
 from tracelock.instrument.accesses import by_type, containers
+
+BUFFER = pyexpat.ParserCreate().buffer_size
 
 
 class Cell(ctypes.Structure):
@@ -96,6 +102,77 @@ def test_with_a_lock_nothing_is_found_nor_proved() -> None:
     found = tracelock.explore(setup=setup, workers=[work, work], check=check, strategy="dpor")
     assert (found.verdict, found.whole) == ("passed", True)
     assert "c_int" in found.account.unseen
+
+
+def _element() -> Element:
+    made = Element("a")
+    made.append(Element("b"))
+    return made
+
+
+def wrote_text(shared: Any) -> None:
+    shared.text = (shared.text or "") + "x"
+
+
+def wrote_child(shared: Any) -> None:
+    shared[0] = Element(shared[0].tag + "x")
+
+
+def added_child(shared: Any) -> None:
+    shared.insert(len(shared), Element(str(len(shared))))
+
+
+def grew(shared: Any) -> None:
+    shared.buffer_size = shared.buffer_size + 1
+
+
+def noted(shared: Any) -> None:
+    shared.add_note(str(len(getattr(shared, "__notes__", ()))))
+
+
+@dataclass
+class Pair:
+    first: int = 0
+
+
+def made_again(shared: Pair) -> None:
+    shared.__init__(shared.first + 1)  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("make", "work", "look", "right"),
+    [
+        (_element, wrote_text, lambda it: it.text, "xx"),
+        (_element, wrote_child, lambda it: it[0].tag, "bxx"),
+        (_element, added_child, lambda it: [each.tag for each in it], ["b", "1", "2"]),
+        (lambda: mmap.mmap(-1, 16), counted_item, lambda it: it[0], 2),
+        (pyexpat.ParserCreate, grew, lambda it: it.buffer_size, BUFFER + 2),
+        (lambda: ValueError(0), noted, lambda it: it.__notes__, ["0", "1"]),
+        (Pair, made_again, lambda it: it.first, 2),
+    ],
+    ids=["text", "child", "children", "mmap", "parser", "notes", "dataclass"],
+)
+@pytest.mark.parametrize("held", [tuple, list])
+def test_so_it_is_in_the_standard_library(
+    make: Callable[[], Any], work: Callable[[Any], None], look: Callable[[Any], object],
+    right: object, held: Callable[[Any], Any],
+) -> None:  # fmt: skip
+    """Also for what ``setup`` returns in a tuple, and where arguments read what a method writes."""
+
+    def setup() -> Any:
+        return held([make()])
+
+    def each(state: Any) -> None:
+        work(state[0])
+
+    def check(state: Any) -> None:
+        assert look(state[0]) == right
+
+    found = tracelock.explore(
+        setup=setup, workers=[each, each], check=check, strategy="dpor", isolation="never",
+        shrink=False, confirm=0,
+    )  # fmt: skip
+    assert found.verdict == "failed"
 
 
 class Inner(ctypes.Structure):

@@ -21,7 +21,7 @@ from types import (
 from typing import Any, Final
 
 from tracelock.instrument.accesses.containers import KEEPING_STATE_IN_C
-from tracelock.instrument.account.known import CONTROLLED, is_standard, root_of
+from tracelock.instrument.account.known import CONTROLLED, is_hidden, is_standard, root_of
 from tracelock.instrument.account.looks import namespace
 from tracelock.instrument.contexts import class_line, class_names, identity
 
@@ -81,12 +81,12 @@ def in_c(value: Any) -> str:
 
 
 def keeps_state_in_c(type_: type) -> bool:
-    """Whether what objects of a type hold is known to an extension module alone. Not so of what is
+    """Whether what objects of a type hold is known to its own code in C alone. Not so of what is
     called, or gone through."""
-    if issubclass(type_, (type, BaseException, ModuleType)) or not package(module_of(type_)):
+    if issubclass(type_, (type, BaseException, ModuleType)) or not _made_in_c(type_):
         return False
     names = ("__call__", "__next__", "__await__")
-    return _made_in_c(type_) and not any(
+    return is_hidden(type_) and not any(
         name in class_names(base) for base in class_line(type_) for name in names
     )
 
