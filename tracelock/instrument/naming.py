@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tracelock.engine.open_layout import OpenLayout
 from tracelock.instrument import callers
 from tracelock.instrument.accesses import attributes, places
+from tracelock.instrument.accesses.containers import is_opaque
 from tracelock.instrument.accesses.walking import BOX, CONTAINERS, DICT, shape_of, walk
 from tracelock.instrument.contexts import identity
 from tracelock.instrument.mortality import OURS, Mortals, all_held
@@ -42,6 +43,7 @@ SETUP: Final = "setup"  # the worker that ``setup`` runs as
 _FRESH: Final = 8
 #: Of those that may be gone, so many are looked at in one step.
 _AT_ONCE: Final = 128
+_IN_C: Final = "its state is kept in C, where other objects may share it"
 _LATE: Final = (
     "the program notices it, and without the GIL an object may die later than its last reference"
 )
@@ -203,8 +205,8 @@ class ObjectNames:
         if known is not None:
             return known
         cls = type(obj)  # ``__class__`` may be a property: code of the user's
-        base = places.memory_of(obj) if cls is memoryview else None
-        if base is not None and places.exports(base):
+        base = places.base_of(obj)
+        if base is not None:
             below = self.identify(base, worker, label)
             known = NamedObject(below.label, self._keep(obj), below.parts)
             self.objects[identity(obj)] = known
@@ -295,6 +297,8 @@ class ObjectNames:
         )
         variable = known.parts.get(name)
         if variable is None:
+            if name is None and is_opaque(type(obj)) and worker.label != SETUP:
+                self.doubts.setdefault(type(obj).__name__, _IN_C)
             label = known.label if name is None else f"{known.label}.{name}"
             variable = known.parts[name] = self.named(label)
         return variable

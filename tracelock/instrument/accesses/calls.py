@@ -41,6 +41,7 @@ from tracelock.instrument.accesses.functions import (
     SLOT,
     applied,
     controlled,
+    formatting,
     reading_all,
     replaced,
     slot,
@@ -56,7 +57,7 @@ from tracelock.instrument.accesses.known_calls import (
     READ_ONCE,
     TEXT,
 )
-from tracelock.instrument.accesses.looks import filling, given, stepped
+from tracelock.instrument.accesses.looks import given, stepped
 from tracelock.instrument.accesses.places import cache_of, namespace_of
 from tracelock.instrument.accesses.plans import (
     BARE,
@@ -79,7 +80,7 @@ from tracelock.instrument.accesses.stand_ins import (
 from tracelock.instrument.accesses.stepping import StepWalk, enter
 from tracelock.instrument.contexts import Context, contexts, identity, on_behalf
 from tracelock.instrument.rewrite.sites import Site
-from tracelock.instrument.steps import all_plain, is_plain
+from tracelock.instrument.steps import all_plain
 
 CallPlan = Callable[[Any, Site], Any]
 CACHED: Final[type] = type(functools.lru_cache(len))
@@ -125,14 +126,14 @@ def plan_method(type_: type, name: str) -> Plan | None:
 
 def _plan_method(type_: type, name: str) -> Plan | None:
     if name in ("format", "format_map") and holder_of(type_, name) is str:
-        return _formatting
+        return formatting
     if type_ in TEXT and name not in OF_TEXT:
         return None
     changing = changing_method(type_, name)
+    if changing is None and name == "__init__" and generated(type_, name):
+        changing = _making_again
     if changing is not None:
-        return changing
-    if name == "__init__" and generated(type_, name):
-        return _making_again
+        return functools.partial(_changing, changing)
     known = entry(read_plans, type_)
     read = known[name] if name in known else plan_read(type_, name)
     if is_direct(read):
@@ -150,33 +151,25 @@ def _plan_method(type_: type, name: str) -> Plan | None:
     return functools.partial(_loaded, read)
 
 
+def _changing(change: Plan, obj: Any, name: str, site: Site, context: Context) -> Any:
+    return Later(functools.partial(_changed, change, obj, getattr(obj, name), name, site))
+
+
+def _changed(
+    change: Plan, obj: Any, real: Any, name: str, site: Site, /, *args: Any, **keywords: Any
+) -> Any:
+    """After the arguments were evaluated, which may read what is changed."""
+    context = _context()
+    if context is not None:
+        change(obj, name, site, context)
+    return real(*args, **keywords)
+
+
 def _making_again(obj: Any, name: str, site: Site, context: Context) -> Any:
     """``obj.__init__(...)`` of a dataclass, for an object that there is already."""
     fields = getattr(type(obj), "__dataclass_fields__", ())
     context.together((), [(obj, each) for each in fields], site)
     return obj
-
-
-def _formatting(obj: Any, name: str, site: Site, context: Context) -> Any:
-    return Later(functools.partial(_format, getattr(obj, name), site))
-
-
-def _format(function: Any, site: Site, /, *args: Any, **keywords: Any) -> Any:
-    """``text.format(...)`` reads what it is given; attributes too, if the text names any."""
-    context = _context()
-    if context is not None:
-        given(function, [*args, *keywords.values()], site, context)
-        if "[" in function.__self__ or function.__name__ == "format_map":
-            filling((*args, *keywords.values()), site, context)
-        if "." in function.__self__:
-            for each in (*args, *keywords.values()):
-                if not is_plain(each):
-                    reading_all(each, site, context)
-                    held = namespace_of(each)
-                    if type(held) is dict:
-                        filling(held.values(), site, context)
-                        given(function, list(held.values()), site, context)
-    return function(*args, **keywords)
 
 
 def _loaded(read: Plan | None, obj: Any, name: str, site: Site, context: Context) -> Any:

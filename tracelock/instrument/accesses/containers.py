@@ -14,7 +14,9 @@ import gc
 import io
 import itertools
 import pickle
+from collections.abc import Callable
 from types import (
+    ClassMethodDescriptorType,
     FunctionType,
     GeneratorType,
     MappingProxyType,
@@ -25,7 +27,7 @@ from typing import Any, Final
 
 from tracelock import ops
 from tracelock.instrument.accesses.by_type import by_type, entry
-from tracelock.instrument.contexts import identity
+from tracelock.instrument.contexts import class_names, identity
 
 #: What is asked of every object and says nothing about what a container holds.
 _NOTHING: Final = frozenset(dir(object)) - {"__eq__", "__ne__", "__lt__", "__le__", "__gt__",
@@ -170,6 +172,13 @@ WALKERS: Final = frozenset(
 _WALKERS: Final = frozenset(identity(type_) for type_ in WALKERS)
 
 
+_COMPARING: Final = frozenset({"__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__"})
+#: Operators of two operands; with an "r" or an "i" in front of them as well.
+_BINARY: Final = (
+    "add sub mul truediv floordiv mod divmod pow lshift rshift and or xor matmul concat"
+)
+
+
 def applies(type_: type) -> bool:
     """Whether this is a type of iterators that apply a function to what they take."""
     return identity(type_) in _APPLYING
@@ -181,8 +190,64 @@ def is_walker(type_: type) -> bool:
 
 
 def table_of(type_: type) -> dict[str, int | None] | None:
-    """What the methods of ``type_`` do, if it is one of the built-in containers itself."""
-    return _TABLE_OF.get(identity(type_))
+    """What the methods do that ``type_`` itself defines, if it is one of the built-in containers,
+    or keeps what its objects are in C, unknown to all."""
+    number = identity(type_)
+    if number in _TABLE_OF:
+        return _TABLE_OF[number]
+    try:
+        found: dict[str, int | None] | None = _opaque[number][""]
+    except KeyError:
+        hidden = any(tells(type_) for tells in KEEPING_STATE_IN_C)
+        found = entry(_opaque, type_)[""] = _unknown_methods(type_) if hidden else None
+    return found
+
+
+def is_opaque(type_: type) -> bool:
+    """Whether what objects of a type hold is known to its own code in C alone."""
+    try:
+        found: bool = _hidden[identity(type_)][""]
+    except KeyError:
+        found = entry(_hidden, type_)[""] = any(
+            table_of(base) is not None and identity(base) not in _TABLE_OF
+            for base in order_of(type_)
+        )
+    return found
+
+
+#: What tells of a type that only its own code in C knows what its objects hold.
+KEEPING_STATE_IN_C: Final[list[Callable[[type], bool]]] = []
+_opaque: Final = by_type()
+_hidden: Final = by_type()
+#: Methods that change nothing, by what they are for, whoever has written them.
+_ASKS: Final = _COMPARING | frozenset(
+    f"__{name}__"
+    for name in (
+        "len contains iter reversed bool repr str format int float index complex copy deepcopy"
+        " buffer reduce reduce_ex getstate sizeof neg pos abs invert round trunc floor ceil array"
+        f" bytes {_BINARY} {' '.join(f'r{each}' for each in _BINARY.split())}"
+    ).split()
+)
+#: Methods with two underscores that may change the object: to look an item up may as well.
+_CHANGES: Final = frozenset(
+    f"__{name}__"
+    for name in (
+        "getitem setitem delitem missing enter exit setstate"
+        f" {' '.join(f'i{each}' for each in _BINARY.split())}"
+    ).split()
+)
+
+
+def _unknown_methods(type_: type) -> dict[str, int | None]:
+    """Each method is one step, in which it may do anything with the whole object."""
+    found: dict[str, int | None] = {}
+    for name, value in list(class_names(type_).items()):
+        if name in _ASKS:
+            found[name] = ops.READ
+        elif name in _CHANGES or not (name[:2] == "__" and name[-2:] == "__"):
+            of_class = isinstance(value, (staticmethod, classmethod, ClassMethodDescriptorType))
+            found[name] = None if of_class else ops.WRITE
+    return found
 
 
 def order_of(type_: type) -> tuple[type, ...]:
@@ -257,7 +322,6 @@ ORDER, EXTREME, SUM, TRUTH, HASH, GIVEN = "order", "extreme", "sum", "truth", "h
 #: The memory of an object is given away for a time.
 EXPORT: Final = "export"
 _ITEMS: Final = frozenset({ORDER, EXTREME, SUM, TRUTH, HASH, GIVEN})
-_COMPARING: Final = frozenset({"__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__"})
 #: Operations that look at what is below an object.
 DEEP: Final = _ITEMS | _COMPARING | {
     "__repr__", "__str__", "__format__", "__contains__", "__hash__", "__dir__",

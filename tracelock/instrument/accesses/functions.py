@@ -26,11 +26,18 @@ from tracelock.instrument.accesses.containers import (
     access_of,
 )
 from tracelock.instrument.accesses.implied import names_of_class
-from tracelock.instrument.accesses.looks import calls_code, combined, given, looked, stepped
+from tracelock.instrument.accesses.looks import (
+    calls_code,
+    combined,
+    filling,
+    given,
+    looked,
+    stepped,
+)
 from tracelock.instrument.accesses.places import learn, namespace_of, place_of, slots_of
 from tracelock.instrument.accesses.plans import plan_read, plan_write
 from tracelock.instrument.accesses.reach import below, others
-from tracelock.instrument.accesses.stand_ins import by_name
+from tracelock.instrument.accesses.stand_ins import Later, by_name
 from tracelock.instrument.contexts import Context, contexts, identity
 from tracelock.instrument.rewrite.sites import Site
 from tracelock.instrument.steps import is_plain
@@ -305,3 +312,26 @@ writers.update(
     if body is _in_place or (body in (_first, _named) and about in (ops.WRITE, True))
 )
 writers.add(identity(next))
+
+
+def formatting(obj: Any, name: str, site: Site, context: Context) -> Any:
+    """Before ``text.format(...)``, or ``format_map``."""
+    return Later(functools.partial(_format, getattr(obj, name), site))
+
+
+def _format(function: Any, site: Site, /, *args: Any, **keywords: Any) -> Any:
+    """``text.format(...)`` reads what it is given; attributes too, if the text names any."""
+    context = contexts.get(_thread.get_ident())
+    if context is not None:
+        given(function, [*args, *keywords.values()], site, context)
+        if "[" in function.__self__ or function.__name__ == "format_map":
+            filling((*args, *keywords.values()), site, context)
+        if "." in function.__self__:
+            for each in (*args, *keywords.values()):
+                if not is_plain(each):
+                    reading_all(each, site, context)
+                    held = namespace_of(each)
+                    if type(held) is dict:
+                        filling(held.values(), site, context)
+                        given(function, list(held.values()), site, context)
+    return function(*args, **keywords)

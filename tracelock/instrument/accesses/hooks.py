@@ -144,7 +144,7 @@ def _item_point(obj: Any, key: object, site: Site, context: Context) -> bool | N
             keyed(obj, key, site, context)
             return False
         value = dict.get(obj, key, _NOTHING)
-    elif type(key) is int:
+    elif type(key) is int and kind == ops.READ:
         try:
             value = obj[key]
         except IndexError:

@@ -17,10 +17,13 @@ from io import BytesIO
 from types import GetSetDescriptorType, MemberDescriptorType, ModuleType
 from typing import Any, Final
 
+from tracelock.instrument.accesses.containers import holder_of, is_opaque
 from tracelock.instrument.contexts import class_line, identity
 
 #: What gives an object's namespace in its class.
 _SLOTS: Final = (GetSetDescriptorType, MemberDescriptorType)
+#: Where arrays of NumPy, and data of ``ctypes``, have what they are a view of.
+_BASES: Final = ("base", "_b_base_")
 #: What a memoryview can be of that is a container itself.
 EXPORTING: Final = (bytearray, array, BytesIO)
 #: ``id`` of a namespace -> the object it belongs to.
@@ -131,6 +134,22 @@ def memory_of(view: Any) -> object:
     if type(found).__name__ == "_BytesIOBuffer":  # of ``BytesIO.getbuffer()``
         found = next((each for each in gc.get_referents(found) if isinstance(each, BytesIO)), found)
     return found
+
+
+def base_of(obj: Any) -> object:
+    """What an object is a view of, so that the two have the same contents; None for no view."""
+    cls = type(obj)
+    if cls is memoryview:
+        base = memory_of(obj)
+        return base if exports(base) else None
+    if is_opaque(cls):
+        for name in _BASES:
+            holder = holder_of(cls, name)
+            part: Any = None if holder is None else holder.__dict__[name]
+            if type(part) in _SLOTS:
+                base = part.__get__(obj)
+                return base if is_opaque(type(base)) else None
+    return None
 
 
 @dataclass(slots=True, eq=False)

@@ -21,7 +21,7 @@ from types import (
 from typing import Any, Final
 
 from tracelock import ops
-from tracelock.instrument.accesses import elsewhere, implied, setting_up
+from tracelock.instrument.accesses import containers, elsewhere, implied, setting_up
 from tracelock.instrument.accesses.by_type import by_type, entry, forget
 from tracelock.instrument.accesses.containers import access_of, holder_of, order_of, table_of
 from tracelock.instrument.accesses.places import learn, namespace_of
@@ -133,7 +133,9 @@ def _plan_of(type_: type, name: str) -> Plan | None:
     described = type(value)
     if holder_of(described, "__get__") is None:
         return _class_default if holder.__module__ != "builtins" else None
-    if _keeps_out(described) or not type_.__dictoffset__:
+    if _keeps_out(described):
+        return _contents if containers.is_opaque(type_) else None
+    if not type_.__dictoffset__:
         return None
     # functools.cached_property and its like: data once the instance has it
     return None if isinstance(value, BuiltinFunctionType) else _cached
@@ -168,7 +170,8 @@ def _write_plan(type_: type, name: str) -> WritePlan | None:
         value = holder.__dict__[name]
         if implied.keeps_in_c(type_, holder, name, value):
             return _write_in_c
-        if type(value) in _IN_C and access_of(type_, name) is not None:
+        field = containers.is_opaque(type_) and _keeps_out(type(value))
+        if field or (type(value) in _IN_C and access_of(type_, name) is not None):
             return _write_contents
         if isinstance(value, MemberDescriptorType) and "__slots__" in holder.__dict__:
             return _write_elsewhere if elsewhere.is_read(type_, name) else _write

@@ -20,7 +20,8 @@ from types import (
 )
 from typing import Any, Final
 
-from tracelock.instrument.account.known import CONTROLLED, is_standard, root_of
+from tracelock.instrument.accesses.containers import KEEPING_STATE_IN_C
+from tracelock.instrument.account.known import CONTROLLED, is_hidden, is_standard, root_of
 from tracelock.instrument.account.looks import namespace
 from tracelock.instrument.contexts import class_line, class_names, identity
 
@@ -79,6 +80,20 @@ def in_c(value: Any) -> str:
     return ""
 
 
+def keeps_state_in_c(type_: type) -> bool:
+    """Whether what objects of a type hold is known to its own code in C alone. Not so of what is
+    called, or gone through."""
+    if issubclass(type_, (type, BaseException, ModuleType)) or not _made_in_c(type_):
+        return False
+    names = ("__call__", "__next__", "__await__")
+    return is_hidden(type_) and not any(
+        name in class_names(base) for base in class_line(type_) for name in names
+    )
+
+
+KEEPING_STATE_IN_C.append(keeps_state_in_c)
+
+
 def _is_foreign(module: object) -> bool:
     return type(module) is str and module in _FOREIGN
 
@@ -87,7 +102,10 @@ def _made_in_c(cls: type) -> bool:
     if module_of(cls) in _FOREIGN or not _flags(cls) & _MADE_AT_RUN_TIME:
         return True
     return any(
-        type(part) in _OF_C and part.__objclass__ is cls for part in list(class_names(cls).values())
+        part.__objclass__ is cls
+        for part in list(class_names(cls).values())
+        for kind in _OF_C
+        if type(part) is kind  # which asks no metaclass
     )
 
 

@@ -126,6 +126,8 @@ _variables: Any = (lambda: sys._getframe().f_locals)()
 _VARIABLES: Final = () if type(_variables) is dict else (type(_variables),)
 _OPAQUE: Final = (types.GeneratorType, types.AsyncGeneratorType, LRU, random.Random, _io._IOBase,
     itertools.count, *_VARIABLES)  # fmt: skip
+#: Of the objects of these modules the hooks know what they hold, or what is drawn from them.
+_SEEN: Final = frozenset({"decimal", "_decimal", "_random", "_io"})
 #: Types of modules that are under control otherwise, whose objects are not.
 _UNGUARDED: Final = frozenset(
     {
@@ -197,6 +199,18 @@ def _kind(cls: type) -> int:
                 ATOM if root_of(_module(base)) in ("_struct", "_datetime", "_decimal") else OPAQUE
             )
     return INSTANCE
+
+
+def is_hidden(cls: type) -> bool:
+    """Whether objects of a class are opaque, and no hook knows more of them."""
+    return (
+        _kind(cls) == OPAQUE
+        and not issubclass(cls, _OPAQUE)
+        and not any(
+            root_of(_module(base)) in _SEEN or (_module(base), base.__name__) in _UNGUARDED
+            for base in cls.__mro__
+        )
+    )
 
 
 def _has_methods_in_c(cls: type) -> bool:
