@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import colorsys
+import contextlib
 import io
+import linecache
+import os
 import pickle
+import random
 import re
 import sys
 import threading
@@ -16,6 +21,7 @@ import pytest
 
 import tracelock
 from tests.helpers import step_programs
+from tracelock.instrument.account.keeping import AccountKeeper
 from tracelock.instrument.account.monitoring import Monitored
 from tracelock.instrument.account.profiling import CALL, DEEP, Profile
 
@@ -167,6 +173,56 @@ def test_nothing_is_left_on() -> None:
     if sys.version_info >= (3, 12):
         assert sys.monitoring.get_tool(3) is sys.monitoring.get_tool(4) is None
     assert sys.getprofile() is None
+
+
+class Box:
+    def __init__(self) -> None:
+        self.pickler = pickle.Pickler(io.BytesIO())
+        self.numbers = random.Random(1)
+
+
+async def dumps(box: Box) -> None:
+    box.pickler.dump([1])
+    await asyncio.sleep(0)
+    box.numbers.random()
+
+
+async def on_a_thread(box: Box) -> None:
+    await asyncio.to_thread(colorsys.rgb_to_hsv, 0.1, 0.2, 0.3)
+    box.pickler.dump([2])
+
+
+async def by_chance(box: Box) -> None:
+    random.random()
+    await asyncio.sleep(0)
+    linecache.clearcache()
+    with contextlib.suppress(KeyError):
+        {}["nothing"]
+
+
+async def draws(box: Box) -> None:
+    pair = generator()
+    next(pair)
+    with contextlib.suppress(StopIteration):
+        pair.throw(KeyError("k"))
+    os.urandom(1)
+
+
+@needed
+@pytest.mark.parametrize("works", [(dumps, dumps), (on_a_thread, dumps), (by_chance, draws)])
+def test_the_account_of_tasks_is_the_same_by_a_profile_function(
+    works: tuple[Any, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def account() -> Any:
+        found = tracelock.explore(
+            workers=works, setup=Box, backend="asyncio", strategy="random", schedules=20
+        )
+        assert found.account is not None and found.account.recorded > 1
+        return found.verdict, found.schedules, found.account
+
+    monitored = account()
+    monkeypatch.setattr(AccountKeeper, "on_one_thread", lambda self: contextlib.nullcontext())
+    assert monitored == account()
 
 
 def explored(seed: int) -> tuple[Any, ...]:

@@ -28,6 +28,7 @@ class SilentContext:
     """A fake context that lets everything happen; others say what of it they note."""
 
     hub: Any = NoHub()
+    reads_at_once = False
 
     def access(
         self, kind: int, obj: object, name: str | None, site: Site, value: object = None,

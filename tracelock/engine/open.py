@@ -115,7 +115,10 @@ class OpenController(PlainSteps):
 
     def sync(self) -> None:
         """Make models for what the layout has got since the last time."""
-        models, objects, values = self.models, self.layout.objects, self.values
+        models, objects = self.models, self.layout.objects
+        if len(models) == len(objects):
+            return
+        values = self.values
         while len(models) < len(objects):
             spec = objects[len(models)]
             model = None if spec.type == VARIABLE else self._model(len(models))

@@ -15,6 +15,9 @@ class Context(Protocol):
     """The worker that runs on a thread, as hooks see it."""
 
     hub: Any
+    #: Whether it has ``read_at_once(obj, name)``: an access to read plain data of an instance, with
+    #: what ``saw`` does then, in one call. False where it is to be made by those two.
+    reads_at_once: bool
 
     def access(
         self, kind: int, obj: object, name: str | None, site: Site, value: object = None,

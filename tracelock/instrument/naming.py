@@ -28,7 +28,7 @@ from tracelock.engine.open_layout import OpenLayout
 from tracelock.instrument import callers
 from tracelock.instrument.accesses import attributes, places
 from tracelock.instrument.accesses.containers import is_opaque
-from tracelock.instrument.accesses.walking import BOX, CONTAINERS, DICT, shape_of, walk
+from tracelock.instrument.accesses.walking import BOX, CONTAINERS, DICT, shape_of, shapes, walk
 from tracelock.instrument.contexts import identity
 from tracelock.instrument.mortality import OURS, Mortals, all_held
 from tracelock.instrument.threads.owning import APART, count_together
@@ -419,7 +419,12 @@ class ObjectNames:
 
     def name_container(self, variable: Variable, value: object, worker: Worker) -> None:
         """The same where nobody has to be told what people call things."""
-        if DICT <= shape_of(type(value))[0] <= BOX and identity(value) not in self.objects:
+        cls = type(value)
+        try:
+            shape = shapes[identity(cls)][""]
+        except KeyError:
+            shape = shape_of(cls)
+        if DICT <= shape[0] <= BOX and identity(value) not in self.objects:
             self.identify(value, worker, f"{variable.name}[]")
 
     # --- what setup returned -----------------------------------------------------------------

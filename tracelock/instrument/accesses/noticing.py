@@ -23,6 +23,8 @@ class Noticing:
     fresh: list[Any]
 
     __slots__ = ()
+    #: See ``Context``.
+    reads_at_once = False
 
     @property
     def running(self) -> bool:

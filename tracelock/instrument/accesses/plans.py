@@ -194,6 +194,8 @@ def is_direct(plan: Plan | None) -> bool:
 
 
 def _instance_data(obj: Any, name: str, site: Site, context: Context) -> Any:
+    if context.reads_at_once and context.read_at_once(obj, name):  # type: ignore[attr-defined]
+        return obj
     context.access(ops.READ, obj, name, site)
     try:  # nothing else runs until the real load: it gets this same value
         value = _peek(obj, name)

@@ -48,16 +48,17 @@ _KINDS: Final = (
 
 #: One of these, and what gives the namespace of an object of this class, if it has one.
 Shape = tuple[int, Callable[[Any], Any] | None]
-_shapes: Final = by_type()
+#: By the identity of a class; read it directly where that is asked for at each access.
+shapes: Final = by_type()
 
 
 def shape_of(cls: type) -> Shape:
     """What objects of this class are to the walk."""
     try:
-        return _shapes[identity(cls)][""]  # type: ignore[no-any-return]
+        return shapes[identity(cls)][""]  # type: ignore[no-any-return]
     except KeyError:
         shape: Shape = _kind_of(cls), _namespace_of(cls)
-        entry(_shapes, cls)[""] = shape
+        entry(shapes, cls)[""] = shape
         return shape
 
 
@@ -76,6 +77,7 @@ def _namespace_of(cls: type) -> Callable[[Any], Any] | None:
 
 def walk(names: ObjectNames, root: object) -> None:
     """Name ``root`` and the objects reachable from it, in a fixed order."""
+    objects = names.objects
     pending: deque[tuple[object, str]] = deque([(root, "state")])
     seen: set[int] = set()
     while pending and len(seen) < MOST:
@@ -108,7 +110,8 @@ def walk(names: ObjectNames, root: object) -> None:
             except (AttributeError, TypeError):
                 continue
         if type(namespace) is dict:
-            label = names.identify(obj, None).label
+            known = objects.get(identity(obj)) or names.identify(obj, None)
+            label = known.label
             for name, value in namespace.items():
                 kind = shape_of(type(value))[0]
                 if kind != ATOM:

@@ -9,8 +9,19 @@ from __future__ import annotations
 import sys
 from _weakref import ref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from types import CodeType, FunctionType, ModuleType
-from typing import Any, Final
+from sys import getrefcount
+from types import (
+    ClassMethodDescriptorType,
+    CodeType,
+    FunctionType,
+    GetSetDescriptorType,
+    MemberDescriptorType,
+    MethodDescriptorType,
+    MethodWrapperType,
+    ModuleType,
+    WrapperDescriptorType,
+)
+from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.instrument.accesses.walking import CONTAINERS
 from tracelock.instrument.account.extensions import module_of
@@ -19,6 +30,10 @@ from tracelock.instrument.account.known import is_standard, root_of
 from tracelock.instrument.account.looks import namespace
 from tracelock.instrument.account.touched import Touched
 from tracelock.instrument.contexts import class_names, identity
+from tracelock.instrument.mortality import OURS
+
+if TYPE_CHECKING:
+    from tracelock.instrument.naming import NamedObject
 
 #: Packages whose objects are under control.
 _CONTROLLED: Final = frozenset(
@@ -28,7 +43,13 @@ _CONTROLLED: Final = frozenset(
 _DEPTH: Final = 2
 _WHY: Final = "a worker changes it, and code that is not looked into uses it"
 #: Types of most of what there is in modules and classes: nothing is changed there by hand.
-_ATOMS: Final = frozenset({str, int, FunctionType, type(None), bool, tuple, property, type(len)})
+_ATOMS: Final = frozenset({
+    str, int, FunctionType, type(None), bool, tuple, property, type(len), float, bytes, frozenset,
+    classmethod, staticmethod, WrapperDescriptorType, MethodDescriptorType, GetSetDescriptorType,
+    MemberDescriptorType, ClassMethodDescriptorType, MethodWrapperType,
+})  # fmt: skip
+#: Where in an object of a class its namespace is, 0 where it has none, whatever the class says.
+_place_of_namespace: Final[Any] = type.__dict__["__dictoffset__"].__get__
 
 
 class LibraryState:
@@ -40,6 +61,8 @@ class LibraryState:
         self._known: dict[str, str | None] = {}
         self._wanted: dict[int, str] = {}
         self._ran: set[str] = set()
+        #: By identity: classes, and what gives the names below an object of each.
+        self._below: dict[int, tuple[type, Callable[[Any], Mapping[str, Any]] | None]] = {}
 
     def changed(
         self,
@@ -64,6 +87,8 @@ class LibraryState:
                 written.append(variable.name)
                 if variable.name in self._known:
                     continue
+                if not _is_had(known):
+                    continue  # another one may be, in another schedule
                 self._known[variable.name] = None
                 if _may_be_kept(known.keep):
                     self._wanted[address] = variable.name
@@ -75,6 +100,7 @@ class LibraryState:
                 file = held.get("__file__")
                 if type(file) is not str or not self._looked(name, file):
                     self._among(held, name, name, depth)
+        self._below.clear()
         if self._wanted:
             objects = [each.keep for of in (names.objects, names.lasting) for each in of.values()]
             for address, what in kept(ran, objects):
@@ -84,7 +110,7 @@ class LibraryState:
                 if users & (users - 1):
                     self._found(address, what)
         for variable_name in written:
-            told = self._known[variable_name]
+            told = self._known.get(variable_name)
             if told is not None:
                 yield told, _WHY
 
@@ -96,21 +122,39 @@ class LibraryState:
     def _among(self, names: Mapping[str, Any], label: str, module: str, depth: int) -> None:
         """Look for them among what has these names in a module, a class or an object."""
         wanted = self._wanted
+        if not depth and wanted.keys().isdisjoint(map(identity, list(names.values()))):
+            return  # nearly always: most of what there is in a library is that far down
+        below = self._below
         for name, value in list(names.items()):
             cls: Any = type(value)
             if cls in _ATOMS:
                 continue
             if identity(value) in wanted:
                 self._found(identity(value), f"{label}.{name}")
-            elif depth and not issubclass(cls, CONTAINERS) and not issubclass(cls, ModuleType):
-                if issubclass(cls, type):
-                    of = module_of(value)
-                    below = class_names(value)
-                else:
-                    of = module if is_standard(module_of(cls)) else ""
-                    below = namespace(value)
-                if of == module:
-                    self._among(below, f"{label}.{name}", module, depth - 1)
+            elif depth:
+                known = below.get(identity(cls))
+                if known is None:
+                    known = below[identity(cls)] = cls, _namespace_of(cls)
+                look = known[1]
+                if look is not None and (look is namespace or module_of(value) == module):
+                    self._among(look(value), f"{label}.{name}", module, depth - 1)
+
+
+def _namespace_of(cls: type) -> Callable[[Any], Mapping[str, Any]] | None:
+    """What gives the names in which it is looked on below an object of this class, if it is."""
+    if issubclass(cls, (*CONTAINERS, ModuleType)):
+        return None
+    if issubclass(cls, type):
+        return class_names  # type: ignore[no-any-return]
+    standard = bool(_place_of_namespace(cls)) and is_standard(module_of(cls))
+    return namespace if standard else None
+
+
+def _is_had(known: NamedObject) -> bool:
+    """Whether anybody else has this object now."""
+    if type(known.keep) is ref:
+        return known.keep() is not None
+    return getrefcount(known.keep) > OURS
 
 
 def _may_be_kept(keep: Any) -> bool:

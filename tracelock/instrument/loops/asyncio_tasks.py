@@ -317,6 +317,10 @@ class AsyncioTasks(LoopTasks):
         return -1
 
     def wake_all(self) -> None:
+        ready = self.ready
+        if not (self.order or self.gate.ready or ready.line or ready.asleep):
+            self.gate.inside = -1  # nobody has asked it for anything yet
+            return
         super().wake_all()
         self.ready.wake()
         self.ready.settle()

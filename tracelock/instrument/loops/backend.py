@@ -259,8 +259,9 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
         """Run a schedule with its record."""
         hub = self.hub
         self._tell(True)
-        self._begin_life(controller, self.make_tasks, self._phases)
-        self._unwind(controller)
+        with self.account.on_one_thread():
+            self._begin_life(controller, self.make_tasks, self._phases)
+            self._unwind(controller)
         if controller.held:
             hub.names.doubts.setdefault(*_HELD)
         self.kept.ran()

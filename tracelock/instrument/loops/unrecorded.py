@@ -9,6 +9,7 @@ record from the beginning (see ``retelling``).
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, ClassVar, NoReturn
 
 from tracelock.engine.effects import perform
@@ -17,8 +18,14 @@ from tracelock.instrument.hub import Hub, Phase, ScheduleOver, contexts
 from tracelock.instrument.loops.tasks import LoopTasks, LoopWorker, TaskWorker
 from tracelock.instrument.steps import PLAIN, shown
 from tracelock.instrument.worker import Worker
-from tracelock.ops import ATOMIC, READ, WRITE, Op, Value
+from tracelock.ops import ATOMIC, CHECKPOINT, READ, WRITE, Op, Value
 from tracelock.schedulers.base import WORKER
+
+
+@lru_cache(64)
+def _plain_step(loop: int) -> Op:
+    """What each task comes to next: a step of the loop of this number."""
+    return Op(CHECKPOINT, loop, "")
 
 
 class Unrecorded(Worker):
@@ -99,7 +106,7 @@ class UnrecordedTasks(LoopTasks):
         self.picks: list[int] = []
         hub.unrecorded = self
         super().__init__(hub, *arguments, **options)
-        self.plain_step = self.op("")
+        self.plain_step = _plain_step(self.gate.number)
 
     # --- what each kind of loop does in its own way --------------------------------------------
     def look(self) -> None:

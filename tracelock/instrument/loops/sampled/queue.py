@@ -58,7 +58,8 @@ class SampledLoop(ControlledLoop):
         tasks = self.tasks
         if (
             task.__class__ is not ControlledTask or context is None or self._debug or self._closed
-            or get_ident() != tasks.ident or not _is_step(callback)
+            or get_ident() != tasks.ident
+            or (type(callback) not in _STEPS and not _is_step(callback))
         ):  # fmt: skip
             return super().call_soon(callback, *args, context=context)
         worker = task.worker

@@ -16,6 +16,7 @@ from tracelock.instrument.loops.sampled.queue import SampledLoop, SampledQueue
 from tracelock.instrument.loops.sampled.workers import SampledCallbacks, SampledTask
 from tracelock.instrument.loops.tasks import LoopWorker, TaskWorker
 from tracelock.schedulers.base import LAST, WORKER
+from tracelock.schedulers.sampling import INCREMENT, MASK, MULTIPLIER, Sampler
 
 
 class SampledAsyncioTasks(UnrecordedAsyncioTasks):
@@ -47,6 +48,9 @@ class SampledAsyncioTasks(UnrecordedAsyncioTasks):
             pending[worker.number] = None if self.done(worker) else plain
         pending[timers] = pending[callbacks] = plain
         choice, (pick, picks) = controller._choice, controller.scheduler.taking()
+        # of a uniform draw, the two lines that it is: a call of one takes as long as three of them
+        drawn = getattr(pick, "__func__", None) is Sampler.uniform
+        sampler: Any = pick.__self__ if drawn else None
         self.picks = picks
         choice.kind, choice.pending = WORKER, pending
         current, settling, steps, most = -1, 0, 0, controller._look
@@ -66,17 +70,24 @@ class SampledAsyncioTasks(UnrecordedAsyncioTasks):
                     return True
                 if not options or settling > REST:
                     return False
-            if len(options) > 1:
+            many = len(options)
+            if many > 1:
                 options.sort()
-            elif not options:
+            elif not many:
                 when = self.next_time()
                 if when is None:
                     self.failed = True
                     return False
                 controller.now = max(controller.now, when)
                 options = [timers]
-            choice.options, choice.current, choice.seq = options, current, steps
-            current = pick(choice)
+            if not drawn:
+                choice.options, choice.current, choice.seq = options, current, steps
+                current = pick(choice)
+            elif many > 1:
+                sampler._state = state = (sampler._state * MULTIPLIER + INCREMENT) & MASK
+                current = options[(state >> 33) * many >> 31]
+            else:
+                current = options[0]
             picks.append(current)
             controller.current = current
             steps += 1

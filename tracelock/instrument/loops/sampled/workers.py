@@ -6,13 +6,16 @@ what is shared and give names to containers, in one function each.
 
 from __future__ import annotations
 
-from typing import Any
+from types import BuiltinFunctionType
+from typing import Any, Final
 
 from tracelock.instrument.contexts import identity
 from tracelock.instrument.loops.unrecorded import UnrecordedLoop, UnrecordedTask
 from tracelock.instrument.steps import PLAIN, shown
 from tracelock.instrument.worker import RUN
 from tracelock.ops import READ, WRITE
+
+_peek: Final = object.__getattribute__
 
 
 class Sampled:
@@ -55,6 +58,30 @@ class Sampled:
             names.used(variable, self.number, kind)
         if type(value) not in PLAIN:
             names.name_container(variable, value, self)
+
+    reads_at_once = True
+
+    def read_at_once(self, obj: object, name: str) -> bool:
+        """See ``Context``. What is met here first, or is no plain matter, is left to ``access``."""
+        hub = self.hub
+        names = hub.names
+        if hub.phase is not RUN or self.uncontrolled or names.unsure or names.whole:
+            return False
+        known = names.objects.get(identity(obj))
+        variable = None if known is None else known.parts.get(name)
+        if variable is None:
+            return False
+        try:
+            value = _peek(obj, name)
+        except AttributeError:
+            return False
+        kind = type(value)
+        if kind not in PLAIN:
+            if kind is BuiltinFunctionType:  # it may be a lock's method
+                return False
+            names.name_container(variable, value, self)
+        self.last, self.answered = variable, True
+        return True
 
     def saw(self, value: object) -> None:
         if self.answered or self.hub.phase is not RUN:
