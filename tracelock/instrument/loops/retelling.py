@@ -90,14 +90,14 @@ class Retelling:
         self._tried += 1
         tasks = backend.unrecorded(controller)
         state = state_of(controller)
-        if tasks.well and state in self._states and not CHECK:
-            backend.ran += backend.counted
-            self._in_vain = 0
-            return tasks
-        self._again += 1
-        self._in_vain += 1
+        known = tasks.well and state in self._states
+        self._in_vain = 0 if known else self._in_vain + 1
         if self._in_vain >= _VAIN:
             self.sockets = False
+        if known and not CHECK:
+            backend.ran += backend.counted
+            return tasks
+        self._again += 1
         again = self._run_again(backend, controller, tasks.picks)
         if not backend.well(controller) and backend.names.learning:
             # with the accesses that are known now, for the story
