@@ -378,7 +378,7 @@ def _display_hints(events: Events, workers: Iterable[str]) -> dict[str, str]:
     wanted = {taker.parts(one.target).label for one in events.table if one.target is not None}
     wanted.update(workers)
     found: dict[str, set[str]] = {}
-    files: dict[str, dict[Span, str]] = {}
+    files: dict[str, Mapping[Span, str]] = {}
     for label, filename, span, part in created:
         if label not in wanted:
             continue

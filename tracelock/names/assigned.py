@@ -9,7 +9,9 @@ lock.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Final
 
 __all__ = ["Span", "assignments"]
@@ -17,15 +19,19 @@ __all__ = ["Span", "assignments"]
 #: Line and column (in bytes, from 0) where an expression begins and ends.
 Span = tuple[int, int, int, int]
 
+#: So many sources.
+_KEPT: Final = 16
 _DISPLAYS: Final = (ast.List, ast.Tuple, ast.Set)
 _COMPREHENSIONS: Final = (ast.ListComp, ast.SetComp, ast.GeneratorExp)
 _Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 _Scope = _Function | ast.ClassDef | ast.Module
 
 
-def assignments(source: str) -> dict[Span, str]:
+@lru_cache(maxsize=_KEPT)
+def assignments(source: str) -> Mapping[Span, str]:
     """The calls of a source that are assigned to a name -> that name; an element of what is
-    assigned has ``[]`` at its end. Raises SyntaxError."""
+    assigned has ``[]`` at its end. Raises SyntaxError. Kept of the last few sources: the traces of
+    one exploration after the other ask for the same ones."""
     found: dict[Span, str] = {}
     tree = ast.parse(source)
     todo: list[tuple[ast.AST, _Scope, str]] = [(tree, tree, "")]
@@ -43,7 +49,7 @@ def assignments(source: str) -> dict[Span, str]:
         else:
             inner = (scope, within)
         todo += [(child, *inner) for child in ast.iter_child_nodes(node)]
-    return found
+    return MappingProxyType(found)
 
 
 def _assigned(node: ast.AST) -> Iterator[tuple[ast.expr, ast.expr]]:

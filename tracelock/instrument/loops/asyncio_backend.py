@@ -72,7 +72,9 @@ class AsyncioLoopBackend(LoopBackend[AsyncioTasks]):
     def make_unrecorded(self) -> UnrecordedAsyncioTasks:
         if self.by_steps:
             return self._new_collecting(self.hub, self._baton)
-        return SampledAsyncioTasks(self.hub, self._baton, new_loop=self._kept_loop)
+        tasks = SampledAsyncioTasks(self.hub, self._baton, new_loop=self._kept_loop)
+        tasks.sockets = self.retelling is not None and self.retelling.sockets
+        return tasks
 
     def tells_steps(self) -> bool:
         # from 3.14 on tasks know one another in C

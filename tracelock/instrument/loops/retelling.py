@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.engine.open import OpenController
 from tracelock.errors import InternalError
-from tracelock.schedulers.base import Choice, Scheduler, Wrapper
+from tracelock.schedulers.base import OPTION, Choice, Scheduler, Wrapper
 
 if TYPE_CHECKING:
     from tracelock.instrument.loops.backend import LoopBackend
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 CHECK: Final = os.environ.get("TRACELOCK_CHECK", "") not in ("", "0")
 #: Schedules after which it is looked at whether so few are run again that this is worth while.
 _LOOK: Final = 32
+#: So many one after the other that were run again: where sockets are used, which cost more, each is
+#: run again then as soon as it comes to one.
+_VAIN: Final = 4
 
 
 class Again(Wrapper):
@@ -46,7 +49,7 @@ class Again(Wrapper):
         if self.lost or self._next == len(self._picks):
             return self.inner.pick(choice)
         gate = self._controller.gate
-        if gate is not None and gate.inside >= 0:
+        if gate is not None and gate.inside >= 0 and choice.kind != OPTION:
             return choice.options[0]
         picked = self._picks[self._next]
         self._next += 1
@@ -66,6 +69,9 @@ class Retelling:
 
     def __init__(self) -> None:
         self.off = False
+        #: Whether what tasks do to sockets in memory goes without a record, too.
+        self.sockets = True
+        self._in_vain = 0
         self._tried = self._again = 0
         self._states: set[Any] = set()
 
@@ -84,7 +90,11 @@ class Retelling:
         self._tried += 1
         tasks = backend.unrecorded(controller)
         state = state_of(controller)
-        if tasks.well and state in self._states and not CHECK:
+        known = tasks.well and state in self._states
+        self._in_vain = 0 if known else self._in_vain + 1
+        if self._in_vain >= _VAIN:
+            self.sockets = False
+        if known and not CHECK:
             backend.ran += backend.counted
             return tasks
         self._again += 1

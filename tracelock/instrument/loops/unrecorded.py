@@ -101,6 +101,9 @@ class UnrecordedTasks(LoopTasks):
     loop_worker: ClassVar[type[LoopWorker]] = UnrecordedLoop
     task_worker: ClassVar[type[TaskWorker]] = UnrecordedTask
 
+    #: Whether what they do to sockets in memory is made here too.
+    sockets = False
+
     def __init__(self, hub: Hub, *arguments: Any, **options: Any) -> None:
         self.beyond = self.failed = self.well = False
         self.picks: list[int] = []

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
 from tracelock.instrument.callers import caller
+from tracelock.instrument.network import unrecorded
 from tracelock.instrument.network.connections import receives, used
 from tracelock.instrument.network.crashes import go_down_by_fault, who_may_crash
 from tracelock.instrument.network.ends import LONGEST, READABLE, WRITABLE, Direction, End, fail
@@ -58,6 +59,8 @@ def send(worker: Worker, end: End, data: Any, wait: float | None) -> int:
     way = end.outgoing
     if way is None or not len(data):
         return end.put(data)
+    if wait == 0.0 and unrecorded.known(worker.hub):
+        return unrecorded.send(worker, end, way, data)
     _faults(worker, end, may_be_slow)
     if way.ended:
         wait = 0.0
@@ -91,6 +94,8 @@ def receive(
     way = end.incoming
     if way is None or not size:
         return end.take(size)
+    if wait == 0.0 and end.link is None and feed is None and unrecorded.known(worker.hub):
+        return unrecorded.receive(worker, end, way, size, peek)
     if end.link is not None:
         end.link.fetch(worker, wait)
     _faults(worker, end, may_end)

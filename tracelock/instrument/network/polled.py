@@ -110,7 +110,7 @@ class Polling:
         descriptor = fileobj if isinstance(fileobj, int) else int(fileobj.fileno())
         key = self.kept.get(descriptor)
         if key is None:
-            return self.real.modify(fileobj, events, data)
+            return self._others(fileobj).modify(fileobj, events, data)
         new = self.kept[descriptor] = key._replace(events=events, data=data)
         self._look(descriptor, self._ends[descriptor], events)
         return new
@@ -119,7 +119,7 @@ class Polling:
         descriptor = fileobj if isinstance(fileobj, int) else int(fileobj.fileno())
         key = self.kept.get(descriptor)
         if key is None:
-            return self.real.unregister(fileobj)
+            return self._others(fileobj).unregister(fileobj)
         self._forget(descriptor)
         return key
 
@@ -141,7 +141,13 @@ class Polling:
     def get_key(self, fileobj: Any) -> SelectorKey:
         descriptor = fileobj if isinstance(fileobj, int) else int(fileobj.fileno())
         key = self.kept.get(descriptor)
-        return self.real.get_key(fileobj) if key is None else key
+        return self._others(fileobj).get_key(fileobj) if key is None else key
+
+    def _others(self, fileobj: Any) -> selectors.BaseSelector:
+        """The selector of real sockets. Raises KeyError as it would where there is none so far."""
+        if not self._begun:
+            raise KeyError(f"{fileobj!r} is not registered")
+        return self.real
 
     def get_map(self) -> Mapping[Any, SelectorKey]:
         if not self._begun:

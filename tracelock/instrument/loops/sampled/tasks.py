@@ -6,8 +6,10 @@ them), with each step made in one function.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
+from tracelock.engine.choosing import offered
 from tracelock.engine.open import REST
 from tracelock.instrument.hub import contexts
 from tracelock.instrument.loops.asyncio_tasks import AsyncioTasks
@@ -15,7 +17,8 @@ from tracelock.instrument.loops.asyncio_unrecorded import UnrecordedAsyncioTasks
 from tracelock.instrument.loops.sampled.queue import SampledLoop, SampledQueue
 from tracelock.instrument.loops.sampled.workers import SampledCallbacks, SampledTask
 from tracelock.instrument.loops.tasks import LoopWorker, TaskWorker
-from tracelock.schedulers.base import LAST, WORKER
+from tracelock.ops import Op
+from tracelock.schedulers.base import LAST, OPTION, WORKER, Choice
 from tracelock.schedulers.sampling import INCREMENT, MASK, MULTIPLIER, Sampler
 
 
@@ -26,6 +29,9 @@ class SampledAsyncioTasks(UnrecordedAsyncioTasks):
     loop_worker: ClassVar[type[LoopWorker]] = SampledCallbacks
     task_worker: ClassVar[type[TaskWorker]] = SampledTask
     ready: SampledQueue
+    #: Whether sockets were waited for.
+    used = False
+    _pick: Callable[[Choice], int]
 
     def run_step(self, worker: TaskWorker) -> None:
         call = self.ready.calls.pop(worker.number, None)
@@ -34,6 +40,17 @@ class SampledAsyncioTasks(UnrecordedAsyncioTasks):
         else:
             callback, args, context = call
             context.run(callback, *args)
+
+    def choose(self, worker: Any, op: Op) -> int:
+        """Which of the values that a step asks for: a choice like that of who goes on."""
+        controller: Any = self.hub.controller
+        choice = controller._choice
+        choice.kind, choice.worker = OPTION, worker.number
+        choice.options = offered(op.body.count, controller.scheduler.systematic)
+        picked = self._pick(choice)
+        choice.kind = WORKER
+        self.picks.append(picked)
+        return picked
 
     def go(self) -> bool:
         """See ``UnrecordedTasks.go``: the same without a function for each part of a step."""
@@ -51,12 +68,16 @@ class SampledAsyncioTasks(UnrecordedAsyncioTasks):
         # of a uniform draw, the two lines that it is: a call of one takes as long as three of them
         drawn = getattr(pick, "__func__", None) is Sampler.uniform
         sampler: Any = pick.__self__ if drawn else None
-        self.picks = picks
+        self._pick, self.picks = pick, picks
         choice.kind, choice.pending = WORKER, pending
         current, settling, steps, most = -1, 0, 0, controller._look
         while True:
             if selector.kept or selector._begun:  # input and output is waited for
-                self.beyond = True
+                self.used = True
+                if selector._begun or not self.sockets:
+                    self.beyond = True
+                elif selector.hot:
+                    self.loop.poll()
             if self.beyond or controller.limit is not None:
                 return False
             first = gate.first

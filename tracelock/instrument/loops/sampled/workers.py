@@ -11,9 +11,10 @@ from typing import Any, Final
 
 from tracelock.instrument.contexts import identity
 from tracelock.instrument.loops.unrecorded import UnrecordedLoop, UnrecordedTask
+from tracelock.instrument.network.unrecorded import BEYOND, at_once, known
 from tracelock.instrument.steps import PLAIN, shown
 from tracelock.instrument.worker import RUN
-from tracelock.ops import READ, WRITE
+from tracelock.ops import ATOMIC, READ, WRITE, Op
 
 _peek: Final = object.__getattribute__
 
@@ -30,6 +31,18 @@ class Sampled:
     answered: bool
     uncontrolled: int
     number: int
+
+    def step(self, op: Op, parked: Any = None) -> Any:
+        hub = self.hub
+        if op.kind > ATOMIC and known(hub):
+            result = at_once(self, op)
+            if result is not BEYOND:
+                return result
+        return super().step(op, parked)  # type: ignore[misc]
+
+    def record(self, value: Any) -> None:
+        if self.hub.phase is not RUN:
+            super().record(value)  # type: ignore[misc]
 
     def access(
         self, kind: int, obj: object, name: str | None, site: Any, value: object = None,
