@@ -148,6 +148,11 @@ class Databases(Wing):
             one.process == me and not one.is_closed for one in self.sessions
         )
 
+    def inherited(self) -> bool:
+        """Whether this process has open connections of the one that has forked it."""
+        me = getpid()
+        return any(one.process != me and not one.is_closed for one in self.sessions)
+
     def leaves(self, worker: Worker) -> None:
         """What the process of a worker still holds when that has ended is given up, as by the
         system, in steps of the worker."""

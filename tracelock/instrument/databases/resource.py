@@ -45,6 +45,13 @@ READING: Final = 1
 WRITING: Final = 2
 
 
+#: Why nothing is proved of a process in which there are connections of another one.
+INHERITED: Final = (
+    "connections to databases that were opened before a fork",
+    "what they hold is that of another process, which SQLite does not support",
+)
+
+
 class Touches(NamedTuple):
     """How a statement touches each database of its session.
 
@@ -147,10 +154,7 @@ class DatabaseSession:
         own cannot have."""
         hub = worker.hub
         if self.process != getpid():
-            worker.doubt(
-                "connections to databases that were opened before a fork",
-                "what they hold is that of another process, which SQLite does not support",
-            )
+            worker.doubt(*INHERITED)
         if self._met == hub.schedule:
             return
         self._met = hub.schedule

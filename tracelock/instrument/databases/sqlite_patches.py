@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from tracelock.instrument.callers import caller
 from tracelock.instrument.databases.registry import Databases, databases_of, session_worker
+from tracelock.instrument.databases.resource import INHERITED
 from tracelock.instrument.databases.sqlite_connections import ControlledConnection, connection_class
 from tracelock.instrument.databases.sqlite_functions import define
 from tracelock.instrument.databases.sqlite_native import NATIVE
@@ -44,6 +45,8 @@ def connect(worker: Worker, real: Any, *args: Any, **kwargs: Any) -> Any:
     session = SQLiteSession(registry, min(max(0.0, limit), LONGEST), checks)
     with Uncontrolled(worker):
         path = database_path(name, uri)
+    if worker.elsewhere and registry.inherited():
+        worker.doubt(*INHERITED)
     if path:
         worker.home(Databases).keep(worker, path)
         _open_file(worker, path)
