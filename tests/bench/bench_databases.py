@@ -206,7 +206,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("name", nargs="*", metavar="NAME")
     asked = parser.parse_args().name
-    counted()
+    trials = counted()
     print(f"load {os.getloadavg()[0]:.1f}, Python {sys.version.split()[0]}")
     for name, (needs, backend, make) in PROGRAMS.items():
         if asked and not any(one in name for one in asked):
@@ -234,10 +234,11 @@ def main() -> None:
             f"{rate:7.0f} schedules a CPU second"
         )
         del options["confirm"], options["shrink"]
-        runs[0], before = 0, cpu()
+        trials.counted, before = 0, cpu()
         found = tracelock.explore(**options, schedules=500)
         took = cpu() - before
-        each = f", {1000 * took / runs[0]:.0f} ms for each of {runs[0]} runs" if runs[0] else ""
+        runs = trials.counted
+        each = f", {1000 * took / runs:.0f} ms for each of {runs} runs" if runs else ""
         times = found.confirmed.get(backend)
         print(f"{'':<24} small and confirmed ({times}): {took:.1f} CPU seconds{each}")
         databases.tidy()
@@ -245,20 +246,19 @@ def main() -> None:
         parts()
 
 
-#: How often a schedule was run to make a failing one small.
-runs = [0]
-
-
-def counted() -> None:
+def counted() -> Any:
+    """What counts from now on how often a schedule is run to make a failing one small."""
     from tracelock.explore.shrink.trials import Trials
 
     plain = Trials._run
+    kind: Any = Trials
 
     def run(self: Trials) -> Any:
-        runs[0] += 1
+        kind.counted += 1  # what this module has is put back after each schedule
         return plain(self)
 
-    Trials._run = run  # type: ignore[method-assign]
+    kind._run = run
+    return kind
 
 
 #: What two connections do at a time, to tables with numbered rows.
