@@ -123,7 +123,6 @@ def ours(path: str, setup: Sequence[str], scripts: Scripts) -> set[Any]:
 
 ORDERS: dict[str, tuple[Scripts, Sequence[str], bool]] = {
     **{name: (scripts, TABLES, wal) for name, (scripts, wal) in KNOWN.items()},
-    **{f"{name} (parts)": (scripts, ROWS, False) for name, scripts in OF_PARTS.items()},
     **{f"{name} (parts, log)": (scripts, ROWS, True) for name, scripts in OF_PARTS.items()},
 }
 #: Those that take few schedules: the others are tried at length.
