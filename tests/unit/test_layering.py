@@ -72,7 +72,7 @@ INNER: dict[str, set[str]] = {
     "instrument/gil": {"accesses", "account", "files", "rewrite"},
     "instrument/inputs": {"rewrite"},
     "instrument/invariants": set(),
-    "instrument/isolation": {"account", "processes", "rewrite"},
+    "instrument/isolation": {"account", "gil", "processes", "rewrite"},
     "instrument/loops": {"crashes", "network", "scanning", "threads"},
     "instrument/network": {"account", "crashes", "outside"},
     "instrument/outside": {"files"},

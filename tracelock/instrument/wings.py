@@ -14,10 +14,19 @@ class Wing:
 
     ``key``: what it is called in ``hub.wings``. ``lasts``: whether it stays for the next schedule;
     it is made anew in each one otherwise.
+
+    A worker in another process has a copy of it. What all processes have in common is kept in the
+    process of the controller: ``Worker.home`` leads there from any of them, to methods that take
+    the worker first, and else give and are given plain data.
     """
 
     key: ClassVar[str]
     lasts: ClassVar[bool] = False
+    #: All of them, by ``key``.
+    kinds: ClassVar[dict[str, type[Wing]]] = {}
+
+    def __init_subclass__(cls) -> None:
+        Wing.kinds[cls.key] = cls
 
     def __init__(self, hub: Hub) -> None:
         self.hub = hub
@@ -33,6 +42,17 @@ class Wing:
 
     def let_go(self) -> None:
         """Control is over."""
+
+    # --- in the process of a worker, and of one ------------------------------------------------
+    def kept(self) -> int:
+        """How much there is in this process that must not be there in the next schedule."""
+        return 0
+
+    def leaves(self, worker: Any) -> None:
+        """``worker`` has ended, and its process, which is this one, is about to."""
+
+    def died(self, worker: Any) -> None:
+        """The process of ``worker`` has ended without a word: it holds nothing any more."""
 
 
 class Wings(dict[str, Any]):
@@ -55,6 +75,20 @@ class Wings(dict[str, Any]):
         """A schedule is over."""
         for wing in list(self.values()):
             wing.ended()
+
+    def kept(self) -> int:
+        """How much there is in this process that must not be there in the next schedule."""
+        return sum(wing.kept() for wing in self.values())
+
+    def leaves(self, worker: Any) -> None:
+        """``worker`` has ended, and its process, which is this one, is about to."""
+        for wing in list(self.values()):
+            wing.leaves(worker)
+
+    def died(self, worker: Any) -> None:
+        """The process of ``worker`` has ended without a word."""
+        for wing in list(self.values()):
+            wing.died(worker)
 
     def let_go(self) -> None:
         """Control is over."""

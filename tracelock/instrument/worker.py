@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from tracelock.instrument.accesses import attributes
 from tracelock.instrument.accesses.noticing import Noticing
@@ -25,8 +25,10 @@ from tracelock.instrument.hub import (
 from tracelock.instrument.naming import SETUP, Variable
 from tracelock.instrument.steps import PLAIN, VariablesStep, shown
 from tracelock.instrument.threads.owning import APART, give
+from tracelock.instrument.wings import Wing
 from tracelock.ops import ATOMIC, CALL, READ, WRITE, Op, Raised, Value
 
+_Wing = TypeVar("_Wing", bound=Wing)
 #: What the event of a garbage collection is a call of.
 COLLECT: Final = "gc.collect"
 RUN: Final = Phase.RUN
@@ -74,6 +76,10 @@ class Worker(Noticing):
         self.ident = 0
         self.error: BaseException | None = None
         self.own_thread = True  # a task has not
+
+    def home(self, kind: type[_Wing]) -> _Wing:
+        """This wing as the process of the controller has it."""
+        return self.hub.wing(kind)
 
     def count(self, key: object) -> int:
         """How many of this kind of thing it has created or met, this one included."""

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 #: Schedules that ``auto`` samples before it searches exhaustively.
 SAMPLES: Final = 400
-#: Seconds that are left at least to make a failing schedule small and to confirm it.
+#: Seconds that are left at least to make a failing schedule small, and again to confirm it.
 AFTERWARDS: Final = 1.5
 #: Seconds of the first look that it takes with optimal DPOR.
 LOOK: Final = 1.5
@@ -366,6 +366,8 @@ class Exploration(Opened):
             if not livelock:
                 self._tell_switches(explored, trace)
             missing = "the failing schedule was not run again"
+            if self._end is not None:  # whatever was left: whether it fails again is always told
+                self.host.until(max(self._end, monotonic() + AFTERWARDS))
             try:
                 if self.plan.confirm and not livelock:
                     explored.confirmed[self.plan.backend] = self.confirm(trace)

@@ -25,38 +25,31 @@ error means that another connection is in the way, and whether the library would
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, Final, NamedTuple, TypeVar
 
 from tracelock.errors import UsageError
 from tracelock.instrument.callers import caller
-from tracelock.instrument.databases.copies import FileCopies
+from tracelock.instrument.databases.registry import Databases, databases_of, flag_of, getpid
 from tracelock.instrument.files.access import touch
-from tracelock.instrument.hub import Hub, Phase
-from tracelock.instrument.wings import Wing
+from tracelock.instrument.hub import Phase
 from tracelock.instrument.worker import Worker, here
-from tracelock.ops import ATOMIC, READ, SET, WAIT, WRITE, ObjectSpec, Op
-from tracelock.trace.databases import (
-    CONNECTION,
-    DIVIDED,
-    WAITS,
-    WRITE_LOCK,
-    part_name,
-    told,
-)
+from tracelock.ops import READ, WAIT, Op
+from tracelock.trace.databases import CONNECTION, DIVIDED, WAITS, WRITE_LOCK, told
 
 _Result = TypeVar("_Result")
 
-#: Why a connection cannot be used in the next schedule.
-LIVES_ON: Final = (
-    "a connection to a database {} lives on from one schedule to the next, which has to begin with "
-    "the same content: let `setup` open it, or make the database before"
-)
 #: What a session holds of its databases.
 NOTHING: Final = 0
 READING: Final = 1
 WRITING: Final = 2
+
+
+#: Why nothing is proved of a process in which there are connections of another one.
+INHERITED: Final = (
+    "connections to databases that were opened before a fork",
+    "what they hold is that of another process, which SQLite does not support",
+)
 
 
 class Touches(NamedTuple):
@@ -82,8 +75,6 @@ READS: Final = Touches(reads=True)
 CHANGES: Final = Touches(locks=True)
 COMMITS: Final = Touches(writes=True, locks=True)
 HELD: Final = Touches(held=True)
-#: How many parts of a database are told apart.
-PARTS: Final = 32
 #: What ends a session, or a transaction, by what it holds.
 ENDS: Final = {NOTHING: OWN, READING: READS, WRITING: COMMITS}
 
@@ -104,6 +95,7 @@ class DatabaseSession:
         self.label = ""
         self.limit = limit
         self.born = registry.hub.schedule
+        self.process = getpid()
         self._met = 0  # in which schedule it was used last
         self.stale = ""  # why it cannot be used in a later schedule
         self.databases: tuple[str, ...] = ()
@@ -130,6 +122,24 @@ class DatabaseSession:
         """A schedule uses it for the first time: its files are kept, and it is listened to."""
         raise NotImplementedError
 
+    def abandon(self) -> None:
+        """Its process ends: what it holds is given up."""
+        raise NotImplementedError
+
+    @property
+    def holds(self) -> bool:
+        """Whether it holds anything now."""
+        return self.state() != NOTHING
+
+    def leaves(self, worker: Worker) -> None:
+        """Give up what it holds, in steps of the worker whose process ends."""
+        self.run(worker, "end of process", ENDS[self.state()], self.abandon)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the real connection has been closed."""
+        raise NotImplementedError
+
     def end(self) -> set[str]:
         """The schedule is over: the connection gives up what it holds. The files that it has, if
         the program still has it; then ``stale`` says why it must not be used any more, if so."""
@@ -143,6 +153,8 @@ class DatabaseSession:
         """A worker uses the connection. Raises UsageError for one that a later schedule than its
         own cannot have."""
         hub = worker.hub
+        if self.process != getpid():
+            worker.doubt(*INHERITED)
         if self._met == hub.schedule:
             return
         self._met = hub.schedule
@@ -178,13 +190,14 @@ class DatabaseSession:
         while True:
             known = self.registry.statements
             stepped = self._step(worker, at, text, touches, others)
-            if again is not None and self.registry.statements != known:
+            # of the statements of other processes this one has not heard
+            if again is not None and (worker.elsewhere or self.registry.statements != known):
                 now = again()
                 if now != touches:  # a step for what it has become: this one was none
                     touches = now
                     continue
             before = self.state()
-            made = self.registry.statements, _steps_of(worker)
+            made = _steps_of(worker)
             self.attempt()
             try:
                 result = call()
@@ -237,7 +250,8 @@ class DatabaseSession:
     ) -> None:
         """What a statement reads and writes of the database ``name``."""
         if touches.held:
-            self.registry.tell(worker, CONNECTION + self.label, name)
+            if worker.hub.phase is Phase.RUN:
+                worker.home(Databases).tell(worker, CONNECTION + self.label, name)
             return
         if touches is OWN:
             return
@@ -258,141 +272,43 @@ class DatabaseSession:
 
     def _done(
         self, worker: Worker, at: str, text: str, before: int, refused: bool, stepped: bool,
-        made: tuple[int, int],
+        made: int,
     ) -> None:  # fmt: skip
         """The record says what came of it; if something was given up, those who wait may go on.
-        ``made``: how many statements, and steps, there were before its call."""
+        ``made``: how many steps there were before its call."""
         after = self.state()
-        between = self.registry.statements != made[0]
-        if _steps_of(worker) != made[1]:
+        between = _steps_of(worker) != made
+        if between:
             worker.doubt(
                 "functions of the program in a statement of SQL",
                 "others go on in the middle of the statement, which holds locks by then",
             )
-        self.registry.statements += 1
-        if self.altering:
-            self.registry.alterations += 1
-            self.altering = after != NOTHING
-        if stepped:
-            _record(worker, told(self.label, text, after, refused))
+        shown = told(self.label, text, after, refused) if stepped else ""
+        if worker.hub.phase is Phase.RUN or not worker.elsewhere:
+            worker.home(Databases).made(worker, shown, self.altering)
+        self.altering = self.altering and after != NOTHING
         if after < before or between:  # what was held in the middle of it is not held any more
             self.registry.released(worker, at, self.databases)
 
+    def alterations(self) -> int:
+        """How many statements may have changed more than rows, in all processes."""
+        worker = here()
+        if worker is None or not worker.elsewhere or worker.hub.phase is not Phase.RUN:
+            return self.registry.alterations
+        return worker.home(Databases).altered(worker)
+
     def _wait(self, worker: Worker, at: str, seconds: float) -> bool:
         """Wait until another session has given up something. Whether that came in time."""
-        hub, registry = worker.hub, self.registry
+        home = worker.home(Databases)
         name = self.databases[0] if self.databases else "database"
         label = f"{name}{WAITS}#{worker.count(name + WAITS)}@{worker.label}"
-        number = hub.number_for(ObjectSpec(label, "flag", value=0))
-        registry.waiting[number] = self.databases
-        try:
-            return bool(worker.step(Op(WAIT, number, at, None, seconds)))
-        finally:
-            registry.waiting.pop(number, None)
+        number = flag_of(worker, label)
+        home.waits(worker, label, self.databases)
+        found = bool(worker.step(Op(WAIT, number, at, None, seconds)))
+        home.wakes(worker, label)
+        return found
 
 
 def _steps_of(worker: Worker) -> int:
     """How many steps there were in the schedule, as far as they are recorded."""
     return len(worker.hub.controller.log) if worker.hub.phase is Phase.RUN else 0
-
-
-def _record(worker: Worker, text: str) -> None:
-    """The step that has been made is told as ``text``."""
-    controller = worker.hub.controller
-    if worker.hub.phase is not Phase.RUN or not controller.log:
-        return
-    if controller.log[-1][0] != worker.number:
-        return  # others went on meanwhile, in a function of the program that the library called
-    op = controller.log[-1][2]
-    if op.kind == READ:
-        worker.record(text)
-    elif op.kind == WRITE:
-        op.value = text
-    elif op.kind == ATOMIC:
-        result = controller.log[-1][3]
-        if isinstance(result, dict):
-            writes = dict.fromkeys(result["writes"], text)
-            controller.replace({"reads": dict.fromkeys(result["reads"], text), "writes": writes})
-
-
-class Databases(Wing):
-    """The sessions of one schedule, who waits for a database, and the files as they were before.
-
-    ``waiting``: by the number of what a worker waits for, the databases that it is about.
-    ``statements``: how many were made in this schedule, ``alterations``: of these, those that may
-    have changed more than rows, so that others may have another effect from then on.
-    """
-
-    key = "databases"
-    lasts = True
-
-    def __init__(self, hub: Hub) -> None:
-        super().__init__(hub)
-        self.waiting: dict[int, tuple[str, ...]] = {}
-        self.statements = self.alterations = 0
-        self._parts: dict[str, tuple[str, ...]] = {}
-        self.sessions: weakref.WeakSet[DatabaseSession] = weakref.WeakSet()
-        self.copies = FileCopies()
-
-    def begin(self) -> None:
-        """A schedule begins."""
-        self.waiting.clear()
-        self.statements = self.alterations = 0
-
-    def parts(self, worker: Worker, name: str, touches: Touches) -> tuple[str, ...]:
-        """The variables of the parts of a database, none where they are not told apart: that is so
-        from the schedule on after one in which a worker has touched parts alone, and another one
-        the database."""
-        divided = name + DIVIDED
-        if worker.hub.phase is not Phase.RUN:
-            return ()
-        if not worker.hub.names.named(divided).shared:
-            worker.used_by_name(divided, READ if touches.parts is None else WRITE)
-            return ()
-        if name not in self._parts:
-            self._parts[name] = tuple(part_name(name, number) for number in range(PARTS))
-        return self._parts[name]
-
-    def tell(self, worker: Worker, connection: str, name: str) -> None:
-        """A statement is its connection's own, and has to be told: from the next schedule on it is
-        a step, where others have the database ``name``."""
-        names = worker.hub.names
-        if any(names.named(one).shared for one in (name, name + WRITE_LOCK)):
-            names.suspect(names.named(connection))
-
-    def released(self, worker: Worker, at: str, names: tuple[str, ...]) -> None:
-        """A session has given up something of these databases: who waits for one may try again."""
-        if worker.hub.phase is not Phase.RUN:
-            return
-        for number, about in list(self.waiting.items()):
-            if number in self.waiting and not {*about}.isdisjoint(names):
-                del self.waiting[number]
-                worker.step(Op(SET, number, at))
-
-    def ended(self) -> None:
-        """The schedule is over: no session holds anything, and the files are as they were."""
-        sessions = list(self.sessions)
-        lasting = {session: files for session in sessions if (files := session.end())}
-        self.waiting.clear()
-        gone = self.copies.put_back(set().union(*lasting.values()))
-        for session, files in lasting.items():
-            if not gone.isdisjoint(files):
-                session.stale = session.stale or LIVES_ON.format("that the same schedule has made")
-
-    def let_go(self) -> None:
-        """Control is over."""
-        for session in list(self.sessions):
-            session.let_go()
-        self.sessions.clear()
-
-
-def databases_of(hub: Hub) -> Databases:
-    """Those of this schedule."""
-    return hub.wing(Databases)
-
-
-def session_worker() -> Worker | None:
-    """The worker on this thread, if its sessions are under control: those of other processes are
-    not."""
-    worker = here()
-    return None if worker is None or worker.elsewhere else worker

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, Final
 
-from tracelock.instrument.databases.resource import ENDS, NOTHING, READS, session_worker
+from tracelock.instrument.databases.registry import session_worker
+from tracelock.instrument.databases.resource import ENDS, NOTHING, READS
 from tracelock.instrument.databases.sqlite_cursors import ControlledCursor, class_below
 from tracelock.instrument.databases.sqlite_dependence import LEVEL, in_transaction
 from tracelock.instrument.databases.sqlite_session import BUSY, LOCKED, SQLiteSession, acting

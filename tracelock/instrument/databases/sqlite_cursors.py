@@ -16,14 +16,8 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, Final, TypeVar
 
-from tracelock.instrument.databases.resource import (
-    COMMITS,
-    NOTHING,
-    OWN,
-    READS,
-    Touches,
-    session_worker,
-)
+from tracelock.instrument.databases.registry import session_worker
+from tracelock.instrument.databases.resource import COMMITS, NOTHING, OWN, READS, Touches
 from tracelock.instrument.databases.sqlite_dependence import (
     LEVEL,
     in_transaction,

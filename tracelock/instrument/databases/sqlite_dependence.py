@@ -81,7 +81,7 @@ def _effect(
 ) -> SqlEffect | None:
     """What a statement does, as it is known of this connection since the last change of more than
     rows."""
-    now = session.registry.alterations
+    now = session.alterations()
     if session.planned != now or session.tables is None:
         session.planned, session.plans = now, {}
         session.tables = tables_of(connection)

@@ -20,7 +20,7 @@ import sqlite3
 import zlib
 from typing import Any, Final, NamedTuple
 
-from tracelock.instrument.databases.resource import PARTS
+from tracelock.instrument.databases.registry import PARTS
 from tracelock.ops import READ, WRITE
 
 #: In so many parts a table is divided.

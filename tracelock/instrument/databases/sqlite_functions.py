@@ -7,7 +7,7 @@ import sqlite3
 from typing import Any, Final
 
 from tracelock.instrument.clock import now
-from tracelock.instrument.databases.resource import session_worker
+from tracelock.instrument.databases.registry import session_worker
 from tracelock.instrument.worker import Worker
 
 #: Functions of the time: where the moment stands among their arguments.

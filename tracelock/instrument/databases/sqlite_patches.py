@@ -7,7 +7,8 @@ import sqlite3
 from typing import Any, Final
 
 from tracelock.instrument.callers import caller
-from tracelock.instrument.databases.resource import databases_of, session_worker
+from tracelock.instrument.databases.registry import Databases, databases_of, session_worker
+from tracelock.instrument.databases.resource import INHERITED
 from tracelock.instrument.databases.sqlite_connections import ControlledConnection, connection_class
 from tracelock.instrument.databases.sqlite_functions import define
 from tracelock.instrument.databases.sqlite_native import NATIVE
@@ -44,9 +45,10 @@ def connect(worker: Worker, real: Any, *args: Any, **kwargs: Any) -> Any:
     session = SQLiteSession(registry, min(max(0.0, limit), LONGEST), checks)
     with Uncontrolled(worker):
         path = database_path(name, uri)
-        if path:
-            registry.copies.keep(path)
+    if worker.elsewhere and registry.inherited():
+        worker.doubt(*INHERITED)
     if path:
+        worker.home(Databases).keep(worker, path)
         _open_file(worker, path)
     given.pop("database")
     given.update(timeout=0.0, check_same_thread=False, factory=made)

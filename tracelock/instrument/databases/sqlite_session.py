@@ -7,18 +7,13 @@ import os
 import re
 import sqlite3
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, ClassVar, Final
 from urllib.parse import parse_qsl, unquote
 
-from tracelock.instrument.databases.resource import (
-    LIVES_ON,
-    NOTHING,
-    Databases,
-    DatabaseSession,
-    session_worker,
-)
+from tracelock.instrument.databases.registry import LIVES_ON, Databases, session_worker
+from tracelock.instrument.databases.resource import NOTHING, DatabaseSession
 from tracelock.instrument.databases.sqlite_effects import SqlEffect
 from tracelock.instrument.databases.sqlite_functions import undefine
 from tracelock.instrument.databases.sqlite_native import NATIVE
@@ -131,10 +126,17 @@ class SQLiteSession(DatabaseSession):
             NATIVE.asked.pop(self._number, None)
 
     def resume(self, worker: Worker) -> None:
-        with Uncontrolled(worker):
-            for path in self.files:
-                self.registry.copies.keep(path)
+        self._keep(worker, self.files)
         self.listen()
+
+    def _keep(self, worker: Worker, paths: Iterable[str]) -> None:
+        for path in paths:
+            worker.home(Databases).keep(worker, path)
+
+    def abandon(self) -> None:
+        connection = self._connection()
+        if connection is not None and self._handle:
+            self.close(partial(sqlite3.Connection.close, connection))
 
     def end(self) -> set[str]:
         connection = self._connection()
@@ -181,10 +183,9 @@ class SQLiteSession(DatabaseSession):
         rows = cursor.execute(_DATABASES).fetchall()
         with Uncontrolled(worker):
             names = [_file_name(worker, path) for _, _, path in rows if path]
-            for _, _, path in rows:
-                if path:
-                    self.files.add(os.path.realpath(path))
-                    self.registry.copies.keep(os.path.realpath(path))
+            attached = [os.path.realpath(path) for _, _, path in rows if path]
+        self.files.update(attached)
+        self._keep(worker, attached)
         own = self.databases[:1]
         self.databases = tuple(dict.fromkeys((*own, *names)))
 

@@ -12,6 +12,7 @@ import bisect
 import dis
 import linecache
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from types import CodeType
 from typing import Final
@@ -135,16 +136,37 @@ def flow_of(code: CodeType) -> CodeFlow | None:
 
 def _original(code: CodeType) -> CodeFlow | None:
     key = code.co_filename, code.co_qualname, code.co_firstlineno
-    if key not in _known:
-        name = code.co_filename
-        if name not in _files:
-            _files[name] = _compiled(name)
-        parts, codes = _files[name]
-        found = codes.get(key[1:], ())
-        if parts is None:  # code that was made by ``exec`` is not rewritten
-            return look(code)
-        _known[key] = CodeFlow(found[0], parts.of(found[0])) if len(found) == 1 else None
+    if key not in _known and not _learn(key):  # code made by ``exec`` is not rewritten
+        return look(code)
     return _known[key]
+
+
+def _learn(key: tuple[str, str, int]) -> bool:
+    """Look at a function as it stands in its file. Whether there is one."""
+    name = key[0]
+    if name not in _files:
+        _files[name] = _compiled(name)
+    parts, codes = _files[name]
+    if parts is None:
+        return False
+    found = codes.get(key[1:], ())
+    _known[key] = CodeFlow(found[0], parts.of(found[0])) if len(found) == 1 else None
+    return True
+
+
+def functions() -> dict[tuple[str, str, int], CodeFlow | None]:
+    """The functions that were looked at: by file, qualified name and first line, in the order in
+    which they were."""
+    return _known
+
+
+def learn(keys: Iterable[tuple[str, str, int]]) -> None:
+    """Look at functions that a forked process has looked at, so that no further one has to: to
+    compile a file takes longer than a schedule. What is not needed any more then is let go of."""
+    for key in keys:
+        if key not in _known:
+            _learn(key)
+    _files.clear()
 
 
 def _compiled(

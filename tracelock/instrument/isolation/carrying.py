@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any, Final
 from weakref import ReferenceType
 
 from tracelock.instrument import callers
+from tracelock.instrument.gil import originals
 from tracelock.schedulers.base import Scheduler
 
 if TYPE_CHECKING:
@@ -172,6 +173,7 @@ class Learnt:
         self._backend = backend
         self._sources = sources
         self._begun = [len(table) for table in self._tables()]
+        self._functions = len(originals.functions())
 
     def _tables(self) -> Iterable[dict[Any, Any]]:
         sources = self._sources
@@ -212,6 +214,7 @@ class Learnt:
             "aim": vars(hub.aim),
             "blind": self._sources.blind,
             "modules": self._sources.modules,
+            "functions": list(islice(originals.functions(), self._functions, None)),
         }  # fmt: skip
 
     def give(self, taken: dict[str, Any]) -> None:
@@ -251,3 +254,4 @@ class Learnt:
         if self._sources.modules != taken["modules"]:
             self._sources.modules[:] = taken["modules"]
             self._sources._looked.clear()
+        originals.learn(taken["functions"])

@@ -18,7 +18,7 @@ from tracelock.instrument.callers import caller
 from tracelock.instrument.hub import Hub, Phase, contexts, get_ident
 from tracelock.instrument.patching import CONTROLLED, patch, replace
 from tracelock.instrument.processes.dying import dies, killed_by
-from tracelock.instrument.processes.relay import Relay, connect, reaped, was_killed
+from tracelock.instrument.processes.relay import Relay, connect, over, reaped, was_killed
 from tracelock.instrument.processes.remote import RemoteWorker, enter
 from tracelock.instrument.worker import Uncontrolled, Worker, here
 from tracelock.ops import CANCEL, JOIN, SPAWN, Op
@@ -187,19 +187,20 @@ def kill(pid: int, sig: int, /) -> None:
             worker.hub.account.account.outside.add("os.kill")  # a handler runs at any time
         real_kill(pid, sig)
         return
-    end_worker(worker, number, f"{signal.Signals(sig).name} from {worker.label}",
+    end_worker(worker, number, pid, f"{signal.Signals(sig).name} from {worker.label}",
                lambda: real_kill(pid, signal.SIGKILL))  # fmt: skip
 
 
 replace("os.kill", kill, CONTROLLED)
 
 
-def end_worker(worker: Worker, number: int, how: str, end: Callable[[], object]) -> None:
+def end_worker(worker: Worker, number: int, pid: int, how: str, end: Callable[[], object]) -> None:
     """``worker`` ends another's process, by ``end``; ``how`` is "" where that is no crash."""
     at = caller(worker)
     worker.step(Op(CANCEL, number, at))
     with Uncontrolled(worker):
         end()
+        over(pid)  # what it holds is held until then
     name = worker.hub.layout.workers[number].name
     if isinstance(worker, RemoteWorker):
         worker.notes.append(("killed", name, how, at))

@@ -17,13 +17,14 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
-from tracelock.errors import LimitReached
+from tracelock.errors import LimitReached, TracelockError
 from tracelock.instrument import callers
 from tracelock.instrument.hub import Hub, Phase, ScheduleOver
 from tracelock.instrument.processes import wire
 from tracelock.instrument.processes.remote import LOOK
 from tracelock.instrument.processes.wire import Channel, wrapped
 from tracelock.instrument.steps import VariablesStep
+from tracelock.instrument.wings import Wing
 from tracelock.instrument.worker import Uncontrolled, Worker
 from tracelock.objects.files import FileLockModel
 from tracelock.objects.locks import LockModel
@@ -275,7 +276,7 @@ class Relay:
     # --- its end ----------------------------------------------------------------------------
     def _end(self, fields: tuple[Any, ...], held: list[str], stays: bool) -> None:
         if held:  # what its files hold is given up when it exits, and not before
-            _over(self.pid)
+            over(self.pid)
             self._drop()
         self.stays = stays
         if not self.thread:
@@ -285,6 +286,15 @@ class Relay:
         error = wire.ended(fields)
         if error is not None:
             raise error
+
+    def _home(self, key: str, name: str, about: tuple[Any, ...]) -> None:
+        """A method of a wing is called on behalf of the worker."""
+        result, fields = None, ()
+        try:
+            result = getattr(self.hub.wing(Wing.kinds[key]), name)(self.worker, *about)
+        except TracelockError as error:
+            fields = wire.ending(error)  # type: ignore[assignment]
+        self.channel.send(wire.RETURN, result, fields)
 
     def _drop(self) -> None:
         process = self.worker.label
@@ -305,6 +315,9 @@ class Relay:
         if how:
             self.hub.controller.crash(self.worker.number, how)
         self._drop()
+        if self.status is None:
+            over(self.pid)
+        self.hub.wings.died(self.worker)
 
     def _ended_from_outside(self) -> None:
         """Nothing that the program has asked for: the user, or the system without memory. What the
@@ -318,7 +331,7 @@ class Relay:
             self.reap()
         elif self.pid and self.status is None and hasattr(os, "waitid"):
             with contextlib.suppress(OSError):  # looked at only: the program may wait for it
-                _over(self.pid)
+                over(self.pid)
                 found = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG)
                 if found is not None:
                     exited = found.si_code == os.CLD_EXITED
@@ -331,7 +344,7 @@ class Relay:
 
     _MESSAGES: Final[dict[str, Callable[..., object]]] = {
         wire.ASK: _step, wire.LAUNCH: _launch, wire.END: _end,
-        wire.DIES: lambda self: self._dies(),
+        wire.DIES: lambda self: self._dies(), wire.HOME: _home,
     }  # fmt: skip
     _NOTES: Final[dict[str, Callable[..., object]]] = {
         "record": lambda self, value: self.worker.record(value),
@@ -369,7 +382,7 @@ class Relay:
 def reaped(pid: int) -> int | None:
     """The exit status of a child that ends, or is killed; None where it is no child of ours."""
     try:
-        if not _over(pid):
+        if not over(pid):
             real_kill(pid, signal.SIGKILL)
         _, status = real_waitpid(pid, 0)
     except (ChildProcessError, ProcessLookupError):
@@ -377,11 +390,14 @@ def reaped(pid: int) -> int | None:
     return os.waitstatus_to_exitcode(status)
 
 
-def _over(pid: int) -> bool:
+def over(pid: int) -> bool:
     """Wait for the end of a process. Whether it has come in time."""
     if hasattr(os, "pidfd_open"):
         with contextlib.suppress(OSError):
-            descriptor = os.pidfd_open(pid)
+            try:
+                descriptor = os.pidfd_open(pid)
+            except ProcessLookupError:
+                return True
             try:
                 return bool(select.select([descriptor], [], [], GRACE)[0])
             finally:

@@ -21,7 +21,7 @@ import zlib
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from types import FrameType
-from typing import Any, Final
+from typing import Any, Final, TypeVar, cast
 
 from tracelock.engine.effects import unwrap
 from tracelock.errors import InternalError, TracelockError
@@ -32,10 +32,12 @@ from tracelock.instrument.hub import Hub, Phase, ScheduleOver, contexts
 from tracelock.instrument.processes import wire
 from tracelock.instrument.processes.memory import item_touched
 from tracelock.instrument.processes.wire import Channel, ending
+from tracelock.instrument.wings import Wing
 from tracelock.instrument.worker import Uncontrolled, Worker
 from tracelock.objects import VARIABLE
 from tracelock.ops import ATOMIC, CHOOSE, ON_WORKER, READ, ObjectSpec, Op, Value
 
+_Wing = TypeVar("_Wing", bound=Wing)
 real_exit: Final = os._exit
 #: What makes a process say where it is and end: it does not come to an op.
 LOOK: Final = signal.SIGUSR2
@@ -199,6 +201,9 @@ class RemoteWorker(Worker):
     def saw(self, value: object) -> None:
         pass
 
+    def home(self, kind: type[_Wing]) -> _Wing:
+        return cast(_Wing, WingAtHome(self, kind.key))
+
     # --- threads and processes that it starts -----------------------------------------------
     def launching(self, name: str, daemon: bool) -> Channel:
         """A thread or process is about to start that is a worker: its end of a channel."""
@@ -285,6 +290,9 @@ class RemoteWorker(Worker):
 
     def leave(self, fields: tuple[str, ...] = ()) -> None:
         """Tell the controller that this worker is no more."""
+        if self.leads:
+            with contextlib.suppress(ScheduleOver):
+                self.hub.wings.leaves(self)
         if self.stay is not None and self.leads:
             self.stays = not fields and self.stay.may(self)
         if self.leads and self.hub.account is not None:
@@ -298,6 +306,25 @@ class RemoteWorker(Worker):
             self.channel.send(wire.END, self.notes, fields, held, self.stays)
         if not self.leads:
             self.channel.close()
+
+
+class WingAtHome:
+    """A wing that is kept where the controller is: its methods are called there. Raises what they
+    raise of the errors that end a worker."""
+
+    def __init__(self, worker: RemoteWorker, key: str) -> None:
+        self._worker = worker
+        self._key = key
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        def call(worker: RemoteWorker, *about: Any) -> Any:
+            _, result, fields = worker.ask(wire.HOME, self._key, name, about)
+            error = wire.ended(fields)
+            if error is not None:
+                raise error
+            return result
+
+        return call
 
 
 def flush() -> None:

@@ -139,7 +139,7 @@ def _end(worker: Worker, real: Any, self: Any) -> None:
     if number is None:
         real(self)
     else:
-        end_worker(worker, number, "", lambda: real(self))
+        end_worker(worker, number, self.pid, "", lambda: real(self))
 
 
 patch("multiprocessing.Process.terminate", of=BaseProcess)(_end)

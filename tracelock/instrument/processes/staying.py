@@ -188,7 +188,7 @@ class Stay:
             len(hub.hashed), len(hub.at_exit), len(hub.stores), len(hub.relays), len(hub.pids),
             len(hub.imported), len(hub.numbered), len(hub.names.lasting), len(hub.names.doubts),
             paths.opened, len(paths._labels), len(paths.random), len(paths.handles),
-            [len(numbers) for numbers in hub.numbered.values()],
+            [len(numbers) for numbers in hub.numbered.values()], hub.wings.kept(),
         )  # fmt: skip
 
     def _marks(self) -> tuple[Any, ...]:

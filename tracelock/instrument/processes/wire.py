@@ -30,6 +30,7 @@ WAITS: Final = "waits"  # the op that was begun waits now, what it gave up is gi
 LAUNCH: Final = "launch"  # a thread or process comes into being: its name, whether a daemon
 DIES: Final = "dies"  # its code is about to end the process
 END: Final = "end"  # how it has ended: "", or the failure
+HOME: Final = "home"  # a method of a wing is called where the controller is: its names, arguments
 STACK: Final = "looks"  # where it is, of one that gets stuck
 
 # What it gets.
@@ -37,6 +38,7 @@ BEGIN: Final = "begin"
 GRANT: Final = "grant"  # result, virtual time, and what else the op gives (an item of a queue)
 PARKED: Final = "parked"  # the op has begun to wait
 GO: Final = "go"
+RETURN: Final = "return"  # what a method has given, or the fields of what it has raised
 OVER: Final = "over"  # the schedule is over: unwind
 
 _LENGTH: Final = struct.Struct("<I")
