@@ -258,13 +258,9 @@ def _check(worker: Worker, name: str) -> None:
 def _refusal(worker: Worker, name: str) -> str:
     """Why this host cannot crash by ``worker``, "" where it can."""
     for loop, tasks in _sharing(worker.hub, name):
-        if tasks and not hasattr(loop, "lose"):
-            label = worker.hub.workers[min(tasks)].label
-            return (
-                f"{label} is a task of {name} on a loop of trio that others use, whose nurseries "
-                "have to end in their order: give the host a thread with a loop of its own "
-                "(trio.run, in a function on it)"
-            )
+        why = loop.keeps(tasks) if tasks else ""
+        if why:
+            return f"{name} is on a loop that others use, and cannot be gone alone: {why}"
         if worker.number not in loop.members and (tasks or _serves(worker.hub, loop, name)):
             return (
                 f"{name} is on a loop that others use, which may be in the middle of a step of it "
