@@ -22,9 +22,10 @@ from tracelock.instrument.hub import Hub, Phase, ScheduleOver, contexts, get_ide
 from tracelock.instrument.loops import trio_ways
 from tracelock.instrument.loops.awaits import awaiting, frames
 from tracelock.instrument.loops.cancelling import Way
+from tracelock.instrument.loops.closing import ended
 from tracelock.instrument.loops.losing import of_trio
 from tracelock.instrument.loops.own_order import SHUFFLED
-from tracelock.instrument.loops.tasks import EPOCH, LoopTasks, TaskWorker, ended
+from tracelock.instrument.loops.tasks import EPOCH, LoopTasks, TaskWorker
 from tracelock.instrument.network.table import Network
 
 #: The code of the task that calls what threads have sent.
@@ -324,8 +325,9 @@ class TrioTasks(LoopTasks):
     def close(self) -> None:
         """End the coroutines that are in the middle of their code."""
         nurseries = [nursery for task in self.all_tasks for nursery in task._child_nurseries]
-        for worker in [*self.lost, *self.order]:
-            if worker in self.lost or not self.done(worker):
+        self.close_lost()
+        for worker in self.order:
+            if not self.done(worker):
                 self.close_coroutine(worker)
         contexts.pop(self.ident, None)
         if self.running:
@@ -338,6 +340,13 @@ class TrioTasks(LoopTasks):
             _BREAKERS.pop(task, None)
         for nursery in nurseries:
             nursery._children.clear()  # these have ended, though trio was not told
+
+    def close_lost(self) -> None:
+        """End the coroutines that are gone with a host."""
+        for worker in self.lost:
+            self.close_coroutine(worker)
+            for nursery in worker.task._child_nurseries:
+                nursery._children.clear()
 
 
 def forget_threads() -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import gc
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
@@ -118,13 +118,23 @@ def _free_locks(tasks: TrioTasks, lost: list[Any]) -> None:
             model.held = tuple(one for one in model.held if one not in gone)
     for worker in lost:
         for lot in _BREAKERS.pop(worker.task, []):
-            lock = next((one for one in gc.get_referrers(lot) if isinstance(one, _LockImpl)), None)
+            lock = next(_locks(tasks, lot), None)
             if lock is None or lock._owner is not worker.task:
                 continue  # a line of the program's own
             lock._owner = None
             if lot:
                 (lock._owner,) = lot.unpark(count=1)
                 _parking_lot.add_parking_lot_breaker(lock._owner, lot)
+
+
+def _locks(tasks: TrioTasks, lot: Any) -> Iterator[Any]:
+    """The lock of a line: one that has a name, or one that was taken without waiting."""
+    known = [one for one, _ in tasks._things.values()]
+    holders = known + gc.get_referrers(lot)
+    for one in holders:
+        if type(one) is dict and one.get("_lot") is lot:  # the attributes of an object
+            holders = holders + gc.get_referrers(one)
+    yield from (one for one in holders if isinstance(one, _LockImpl) and one._lot is lot)
 
 
 def _free_thread(worker: Any) -> None:
