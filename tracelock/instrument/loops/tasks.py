@@ -17,7 +17,7 @@ from tracelock.instrument.hub import Hub, Phase, ScheduleOver, contexts, get_ide
 from tracelock.instrument.loops.aim import AIMED
 from tracelock.instrument.loops.awaits import awaiting, stack
 from tracelock.instrument.loops.cancelling import Injections, Way
-from tracelock.instrument.loops.closing import ended
+from tracelock.instrument.loops.losing.closing import ended
 from tracelock.instrument.loops.own_order import FIRST_COME
 from tracelock.instrument.naming import SETUP
 from tracelock.instrument.worker import Worker

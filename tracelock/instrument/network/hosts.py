@@ -35,8 +35,8 @@ class Partition:
 
 class Hosts:
     """``members``: on which host a thread is, by the number of its worker. ``down``: which have
-    crashed; ``crashes``: how often each has. ``parted``: by pair of hosts, what lies between them. ``restarts``, ``disks``: by host
-    what starts it again, and the directory of its files."""
+    crashed; ``crashes``: how often each has. ``parted``: by pair of hosts, what lies between them.
+    ``restarts``, ``disks``: by host what starts it again, and the directory of its files."""
 
     def __init__(self, network: Network) -> None:
         self.network = network
