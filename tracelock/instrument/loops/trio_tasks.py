@@ -22,8 +22,8 @@ from tracelock.instrument.hub import Hub, Phase, ScheduleOver, contexts, get_ide
 from tracelock.instrument.loops import trio_ways
 from tracelock.instrument.loops.awaits import awaiting, frames
 from tracelock.instrument.loops.cancelling import Way
-from tracelock.instrument.loops.losing.closing import ended
 from tracelock.instrument.loops.losing import of_trio
+from tracelock.instrument.loops.losing.closing import ended
 from tracelock.instrument.loops.own_order import SHUFFLED
 from tracelock.instrument.loops.tasks import EPOCH, LoopTasks, TaskWorker
 from tracelock.instrument.network.table import Network
