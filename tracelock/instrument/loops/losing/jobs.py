@@ -33,8 +33,10 @@ class ThreadJob(HostedJob):
 
     def __call__(self, *arguments: Any) -> Any:
         worker: Any = contexts.get(get_ident())
-        if worker is None or self.over():
+        if self.over():
             return None
+        if worker is None:  # it is not under control
+            return self.call(*arguments)
         members = network_of(self.hub).hosts.members
         members[worker.number] = self.host
         try:
