@@ -469,6 +469,7 @@ def test_a_loop_that_the_program_starts_itself() -> None:
     assert ends([runs], backend="threading") == set(prefixes(("1", "2", "finally")))
 
 
+@pytest.mark.filterwarnings("ignore:coroutine:RuntimeWarning")  # of a group's task that never began
 def test_with_anyio() -> None:
     async def main(state: Seen) -> None:
         async with anyio.create_task_group() as group:
