@@ -37,6 +37,15 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_the_root_names_what_the_fix_changes": 3,
     },
     "faults/test_faults.py": {"test_a_killed_worker_is_told": 3},
+    "system/test_fresh_network.py": {"test_a_trace_replays_whatever_the_process": 0},
+    "conformance/test_network_crashes_trio.py": {
+        "test_wherever_it_waits_it_is_gone_and_others_go_on": 5,
+        "test_locks_that_they_hold_or_wait_for_are_anothers": 0,
+        "test_as_a_fault_it_is_found_made_small_and_replayed": 0,
+        "test_a_host_is_started_again_as_a_task": 0,
+        "test_with_anyio": 0,
+        "test_what_is_gone_is_let_go_of": 0,
+    },
     "conformance/test_python_lazy.py": {
         "test_timers_that_wait_for_threads_are_named": 0,
         "test_what_says_it_is_a_module_and_is_none": 2,
@@ -864,6 +873,7 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_with_xdist": 0,
     },
     "system/test_pytest_suite.py": {
+        "test_sockets_between_its_threads_are_explored": 0,
         "test_its_bounds": 0,
         "test_its_replay_command_reproduces": 0,
         "test_one_that_is_timed_out_says_what_was_tried": 2,

@@ -5,7 +5,8 @@ second of processor time, under control, beside those of the plain loop over rea
 ``... libraries [SCHEDULES]``: for each library that is installed a program with its client and its
 server in one run, without faults and with them: schedules per second of processor time, events of a
 schedule. With faults a program may fail, as it may in reality: that is no fault of the library's
-being run. ``... replays [TIMES]``: a failing trace is replayed in fresh processes.
+being run. ``... replays [TIMES]``: failing traces are replayed in fresh
+processes: of threads, asyncio and trio, plain and over TLS.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from typing import Any
 
 import tracelock
 from tests.bench import network_libraries
-from tests.helpers import network_programs
+from tests.helpers import lost_updates, network_programs
+from tests.helpers.lost_updates import fresh_replays
 from tracelock.engine.limits import RunLimits
 
 #: Round trips of the echo.
@@ -141,6 +143,14 @@ def measure_replays(times: int) -> None:
                 for k in range(times)
             )  # fmt: skip
         print(f"{check}: {len(found.trace.events)} events, replayed {good} of {times}")
+    for name in lost_updates.NAMES:
+        trace = lost_updates.failing(name)
+        begun = processor()
+        good = sum(fresh_replays(name, trace, range(times)))
+        print(
+            f"{name}: {len(trace.events)} events, replayed {good} of {times}, "
+            f"{(processor() - begun) / times:.2f} CPU s each"
+        )
 
 
 def main() -> None:

@@ -277,21 +277,10 @@ def test_as_a_fault_it_is_found_and_replayed(server: Callable[[Disk], None]) -> 
 
 
 # --- what is refused ---------------------------------------------------------------------------
-def test_tasks_on_a_loop_of_trio_that_others_use_are_refused() -> None:
-    @tracelock.host("db")
-    async def waits() -> None:
-        await trio.sleep(1.0)
-
-    async def crashes() -> None:
-        await trio.sleep(0.5)
-        with pytest.raises(tracelock.UsageError, match=r"trio that others use"):
-            tracelock.crash("db")
-
-    found = tracelock.explore(workers=[waits, crashes], backend="trio", schedules=1, **QUIET)
-    assert found.verdict == "passed", [way.message for way in found.ways]
-
-
-def test_a_task_on_a_loop_that_others_use_cannot_end_itself_in_the_middle_of_a_step() -> None:
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_task_on_a_loop_that_others_use_cannot_end_itself_in_the_middle_of_a_step(
+    backend: str,
+) -> None:
     @tracelock.host("db")
     async def crashes() -> None:
         with pytest.raises(tracelock.UsageError, match=r"on db itself"):
@@ -299,7 +288,7 @@ def test_a_task_on_a_loop_that_others_use_cannot_end_itself_in_the_middle_of_a_s
 
     async def other() -> None: ...
 
-    found = tracelock.explore(workers=[crashes, other], backend="asyncio", schedules=1, **QUIET)
+    found = tracelock.explore(workers=[crashes, other], backend=backend, schedules=1, **QUIET)
     assert found.verdict in ("passed", "verified"), [way.message for way in found.ways]
 
 

@@ -409,6 +409,7 @@ TRIO: dict[str, Use] = {
 #: Rows that put no event into the record by themselves, and what uses them.
 TRIO_APART: dict[str, Use] = {
     "trio.EntryQueue.run_sync_soon": t_thread,
+    "trio.lowlevel.start_thread_soon": t_thread,
     "trio.open_signal_receiver": t_signals,
 }
 TRIO_LOOP: dict[str, tuple[Use, str]] = {

@@ -120,16 +120,62 @@ def test_its_replay_command_reproduces(pytester: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(["still fails: reproduced, it ended as recorded"])
 
 
+_SOCKETS = """\
+def served():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        def serve():
+            with server.accept()[0] as connection:
+                connection.sendall(b"ab")
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        with socket.create_connection(server.getsockname()) as connection:
+            yield connection
+        thread.join()
+
+
+serving = pytest.fixture(served)
+
+
+def test_reads_all(serving):
+    assert serving.recv(1) + serving.recv(1) == b"ab"
+
+
+def test_reads_once(serving):
+    assert serving.recv(2) == b"ab"
+
+
+@pytest.fixture(scope="module")
+def elsewhere():
+    with socket.create_server(("127.0.0.1", 0)) as server:  # of the process, not of the test
+        yield server.getsockname()
+
+
+def test_outside(elsewhere):
+    both(lambda: socket.create_connection(elsewhere).close())
+
+
+def test_alone():
+    socket.create_server(("127.0.0.1", 0)).close()
+"""
+
+
+def test_sockets_between_its_threads_are_explored(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_it=_HEAD + _SOCKETS)
+    result = run(pytester, "--tracelock", "--tracelock-seconds=60", "--tracelock-json", "all.json")
+    result.assert_outcomes(passed=3, failed=1)
+    found = json.loads((pytester.path / "all.json").read_text())["tests"]
+    told = {node.partition("::")[2]: one for node, one in found.items()}
+    assert {name: one["verdict"] for name, one in told.items()} == {
+        "test_reads_all": "verified",
+        "test_reads_once": "failed",
+        "test_outside": "not explored",
+        "test_alone": "alone",
+    }
+    assert "which no worker of the run serves" in told["test_outside"]["why"]
+
+
 _UNCONTROLLED = """\
-def test_sockets():
-    server = socket.create_server(("127.0.0.1", 0))
-    thread = threading.Thread(target=lambda: server.accept()[0].close())
-    thread.start()
-    socket.create_connection(server.getsockname()).close()
-    thread.join()
-    server.close()
-
-
 def test_processes():
     both(lambda: subprocess.run([sys.executable, "-c", ""], check=True))
 
@@ -173,10 +219,9 @@ def test_that_ends_the_process():
 def test_what_cannot_be_controlled_is_named_and_stays_as_it_is(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(test_it=_HEAD + _UNCONTROLLED)
     result = run(pytester, "--tracelock", "--tracelock-seconds=60", "--tracelock-json", "all.json")
-    result.assert_outcomes(passed=6)
+    result.assert_outcomes(passed=5)
     found = json.loads((pytester.path / "all.json").read_text())["tests"]
     assert {node.partition("::")[2]: one.get("why", "") for node, one in found.items()} == {
-        "test_sockets": "it uses sockets, which are real",
         "test_processes": "it starts processes",
         **dict.fromkeys(
             ("test_with_a_thread_of_the_module", "test_with_the_same_thread"),
@@ -187,7 +232,7 @@ def test_what_cannot_be_controlled_is_named_and_stays_as_it_is(pytester: pytest.
         "test_that_ends_the_process": "it passes by itself, and fails in every schedule under "
         "control: the process died: exit status 3, in test_that_ends_the_process",
     }
-    result.stdout.fnmatch_lines(["0 tests explored; 6 not explored"])
+    result.stdout.fnmatch_lines(["0 tests explored; 5 not explored"])
 
 
 def test_what_is_shown_is_of_the_schedule_that_fails(pytester: pytest.Pytester) -> None:

@@ -23,12 +23,10 @@ _PROCESSES: Final = (
     "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.system", "os.exec",
     "subprocess.Popen", "pty.spawn",
 )  # fmt: skip
-#: Events -> what is not controlled there. A pair of sockets that a loop wakes itself with is none.
+#: Events -> what is not controlled there. Sockets are: of one that connects with what is outside of
+#: the test its exploration says that, with the address.
 _OUTSIDE: Final = {
     **dict.fromkeys(_PROCESSES, PROCESSES),
-    **dict.fromkeys(
-        ("socket.connect", "socket.bind", "socket.sendto"), "it uses sockets, which are real"
-    ),
     **dict.fromkeys(("signal.pthread_kill", "os.kill", "os.killpg"), "it sends signals"),
 }
 #: Whose threads and tasks are none of the test's: tools that run tests, and tracelock's own.

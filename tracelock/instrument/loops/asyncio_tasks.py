@@ -170,6 +170,10 @@ class AsyncioTasks(LoopTasks):
         yield from scopes(worker, self.hub.aim.scopes)
 
     # --- a host that crashes -----------------------------------------------------------------
+    def keeps(self, gone: set[int]) -> str:
+        """Why these tasks cannot be gone, with a host that has crashed; "" where they can."""
+        return ""
+
     def lose(self, gone: set[int], host: str, buried: list[Any]) -> None:
         """Some of the tasks are gone (see ``losing``)."""
         lose_tasks(self, gone, host, buried)

@@ -59,6 +59,8 @@ class OwnTrioTasks(OwnLoopTasks, TrioTasks):
         if self.running:
             super().close()
             self.running = False
+        else:
+            self.close_lost()
 
     def finished(self) -> bool:
         return not self.running

@@ -17,6 +17,7 @@ from tracelock.instrument.hub import Hub, Phase, ScheduleOver, contexts, get_ide
 from tracelock.instrument.loops.aim import AIMED
 from tracelock.instrument.loops.awaits import awaiting, stack
 from tracelock.instrument.loops.cancelling import Injections, Way
+from tracelock.instrument.loops.losing.closing import ended
 from tracelock.instrument.loops.own_order import FIRST_COME
 from tracelock.instrument.naming import SETUP
 from tracelock.instrument.worker import Worker
@@ -44,8 +45,6 @@ LOOP: Final = "loop"
 _BEGUN: Final = {ACQUIRE: REQUEST, GET: REQUEST, PUT: REQUEST}
 #: The op of an await that a handler of a signal may end; -1: nothing is known of it.
 _ANYBODYS: Final = (WAIT, -1)
-#: How often a coroutine may catch its end and wait on.
-_CLOSINGS: Final = 20
 
 
 class LoopWorker(Worker):
@@ -425,14 +424,3 @@ class LoopTasks:
                 controller.active.append(number)
         controller.active.sort()
         controller.left = []
-
-
-def ended(coro: Any) -> bool:
-    """Close a coroutine, which may catch that and wait on, as each nursery of trio does once.
-    Whether it has ended."""
-    for _ in range(_CLOSINGS):
-        with contextlib.suppress(BaseException):  # whatever its finally clauses make of it
-            coro.close()
-        if getattr(coro, "cr_frame", None) is None:
-            return True
-    return False

@@ -8,12 +8,14 @@ from typing import Any, Final
 
 import trio
 from trio import _signals
-from trio._core import _entry_queue
+from trio._core import _entry_queue, _thread_cache
 
 from tracelock.instrument.callers import caller
 from tracelock.instrument.hub import Phase
+from tracelock.instrument.loops.losing.jobs import HostedJob, ThreadJob, of_host
 from tracelock.instrument.loops.recording import Recorder
 from tracelock.instrument.loops.trio_tasks import TrioTasks
+from tracelock.instrument.network.trio_sockets import WaitingTask
 from tracelock.instrument.patching import CONTROLLED, SEEN, listed, patch
 from tracelock.instrument.worker import Worker
 from tracelock.ops import ACQUIRE, GET, NOTIFY, PUT, WAIT, Op
@@ -23,15 +25,31 @@ _current: list[TrioTasks] = []
 
 
 @patch("trio.EntryQueue.run_sync_soon", of=_entry_queue.EntryQueue)
-def run_sync_soon(worker: Worker, real: Any, self: Any, *args: Any, **kwargs: Any) -> None:
+def run_sync_soon(
+    worker: Worker, real: Any, self: Any, call: Any, *args: Any, **kwargs: Any
+) -> None:
     """A thread sends something to the loop: a scheduling point of the thread."""
     running = worker.hub.phase is not Phase.IDLE
     ours = next((one for one in _current if running and one.runner.entry_queue is self), None)
     if ours is not None and (worker.own_thread or getattr(worker, "tasks", ours) is not ours):
         worker.step(Op(NOTIFY, ours.gate.number, caller(), 1))
-    real(self, *args, **kwargs)
+    if (
+        ours is not None
+        and not kwargs
+        and not isinstance(getattr(call, "__self__", 0), WaitingTask)
+    ):
+        call = of_host(worker.hub, HostedJob, call)  # the others tell somebody else's task
+    real(self, call, *args, **kwargs)
     if ours is not None:
         ours.system_ready(ours.run_queue.count)
+
+
+@patch("trio.lowlevel.start_thread_soon", SEEN, of=_thread_cache.ThreadCache)
+def start_thread_soon(
+    worker: Worker, real: Any, self: Any, fn: Any, deliver: Any, name: str | None = None
+) -> None:
+    """A thread that works for everybody is on the host of whom it works for."""
+    real(self, of_host(worker.hub, ThreadJob, fn), deliver, name)
 
 
 @patch("trio.open_signal_receiver", SEEN)

@@ -22,8 +22,10 @@ from tracelock.instrument.hub import Hub, Phase, ScheduleOver, contexts, get_ide
 from tracelock.instrument.loops import trio_ways
 from tracelock.instrument.loops.awaits import awaiting, frames
 from tracelock.instrument.loops.cancelling import Way
+from tracelock.instrument.loops.losing import of_trio
+from tracelock.instrument.loops.losing.closing import ended
 from tracelock.instrument.loops.own_order import SHUFFLED
-from tracelock.instrument.loops.tasks import EPOCH, LoopTasks, TaskWorker, ended
+from tracelock.instrument.loops.tasks import EPOCH, LoopTasks, TaskWorker
 from tracelock.instrument.network.table import Network
 
 #: The code of the task that calls what threads have sent.
@@ -63,6 +65,9 @@ class ControlledRunQueue:
     count: int = 0
 
     def append(self, task: Any) -> None:
+        if self.tasks.lost and identity(task) in self.tasks.exited:
+            task._next_send_fn = task._next_send = None  # its host has crashed
+            return
         self.waiting[identity(task)] = task
         self.tasks.task_ready(task, self.count)
 
@@ -111,6 +116,7 @@ class TrioTasks(LoopTasks):
         self.workers: dict[int, TaskWorker] = {}  # by identity of the task
         self.all_tasks: list[Any] = []  # so that identities stay their own
         self.exited: set[int] = set()
+        self.homes: dict[str, Any] = {}  # by host that has crashed the nursery it was started in
         self.starting: TaskWorker | None = None
         self.nursery: Any = None
         self.run_queue = ControlledRunQueue(self)
@@ -207,6 +213,23 @@ class TrioTasks(LoopTasks):
         if worker.scope is not None:
             worker.scope.cancel()
 
+    # --- a host that crashes -----------------------------------------------------------------
+    def keeps(self, gone: set[int]) -> str:
+        """Why these tasks cannot be gone, with a host that has crashed; "" where they can."""
+        other = of_trio.survivor(self, gone)
+        return other and (
+            f"{other} is not on it, and is in a nursery of one of its tasks, which nobody would "
+            "leave: start it in a nursery of another task"
+        )
+
+    def lose(self, gone: set[int], host: str, buried: list[Any]) -> None:
+        """Some of the tasks are gone (see ``losing``)."""
+        of_trio.lose_tasks(self, gone, host)
+
+    def start_on(self, main: Callable[..., Any], arguments: tuple[Any, ...], context: Any) -> Any:
+        """Start a task of a host again."""
+        return of_trio.start_on(self, main, arguments, context)
+
     # --- timers, input and output ----------------------------------------------------------------
     def next_deadline(self) -> tuple[float, str] | None:
         deadline = self.runner.deadlines.next_deadline()
@@ -302,6 +325,7 @@ class TrioTasks(LoopTasks):
     def close(self) -> None:
         """End the coroutines that are in the middle of their code."""
         nurseries = [nursery for task in self.all_tasks for nursery in task._child_nurseries]
+        self.close_lost()
         for worker in self.order:
             if not self.done(worker):
                 self.close_coroutine(worker)
@@ -316,6 +340,13 @@ class TrioTasks(LoopTasks):
             _BREAKERS.pop(task, None)
         for nursery in nurseries:
             nursery._children.clear()  # these have ended, though trio was not told
+
+    def close_lost(self) -> None:
+        """End the coroutines that are gone with a host."""
+        for worker in self.lost:
+            self.close_coroutine(worker)
+            for nursery in worker.task._child_nurseries:
+                nursery._children.clear()
 
 
 def forget_threads() -> None:

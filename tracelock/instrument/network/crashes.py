@@ -60,11 +60,11 @@ def crash(host: object, connections: str | None = None) -> None:
     ``connections``: what those learn who are connected with it: ``closed`` (the system closes its
     sockets: an end, or a reset where something was not read), ``reset``, or ``silent`` (nothing:
     nothing is answered, until it is started again); None: that is a choice of the search. Who calls
-    this on that host is gone too. A loop is gone with its thread. Of a loop of asyncio that other
-    hosts use the tasks of this host are gone, with its timers and callbacks; whoever waits for one
-    of them goes on as if it had returned None. For workers of an exploration. Raises UsageError for
-    what is no host, where the host is on a loop of trio that others use, where the caller is a task
-    of the host on such a loop, and elsewhere.
+    this on that host is gone too. A loop is gone with its thread. Of a loop that other hosts use
+    the tasks of this host are gone, with its timers, callbacks and deadlines; whoever waits for one
+    of them (a group of tasks, a nursery) goes on as if it had returned None. For workers of an
+    exploration. Raises UsageError for what is no host, where the caller is a task of the host on
+    such a loop, where a task of another host is in a nursery of a task of this one, and elsewhere.
     """
     worker, network = under_control("crash")
     name = network.hosts.one(host, "crash")
@@ -77,18 +77,19 @@ def restart(host: object, main: Callable[..., Any], *arguments: Any) -> Any:
     """Start the host again: a thread on it calls ``main`` with these arguments. One that has not
     crashed does so first. Whoever still has a connection with what was there before learns that as
     soon as he sends something (RFC 9293, 3.5.1). The thread. A coroutine function becomes a task of
-    the loop of asyncio that the host was on with others, or else of the caller's; the task then,
-    None where that is the loop of another thread. Raises UsageError as ``crash`` does, and for a
-    coroutine function where there is no such loop: a function may call ``asyncio.run`` or
-    ``trio.run``."""
+    the loop that the host was on with others, or else of the caller's; the task then, None where
+    that is the loop of another thread. On trio it is in the nursery that the host was started in
+    first, as long as that is open, else in one around all others. Raises UsageError as ``crash``
+    does, and for a coroutine function where there is no such loop: a function may call
+    ``asyncio.run`` or ``trio.run``."""
     worker, network = under_control("restart")
     name = network.hosts.one(host, "restart")
     if not callable(main):
         raise UsageError(f"restart: main is a function or a coroutine function, not {main!r}")
     if inspect.iscoroutinefunction(main) and _loop_for(worker, network, name) is None:
         raise UsageError(
-            f"restart: there is no loop of asyncio for a coroutine function, which {name} was on "
-            "with others: main is a function, which may call asyncio.run or trio.run"
+            f"restart: there is no loop for a coroutine function, which {name} was on with others: "
+            "main is a function, which may call asyncio.run or trio.run"
         )
     if name not in network.hosts.down:
         if network.hosts.members.get(worker.number) == name:
@@ -203,6 +204,7 @@ def go_down(
     worker.record({**hub.controller.result, EVERYTHING: True})
     _check(worker, name)
     network.hosts.down.add(name)
+    network.hosts.crashes[name] += 1
     if name in network.hosts.disks:
         lose_below(worker, caller(worker), network.hosts.disks[name])
     sharing = list(_sharing(hub, name))
@@ -258,13 +260,9 @@ def _check(worker: Worker, name: str) -> None:
 def _refusal(worker: Worker, name: str) -> str:
     """Why this host cannot crash by ``worker``, "" where it can."""
     for loop, tasks in _sharing(worker.hub, name):
-        if tasks and not hasattr(loop, "lose"):
-            label = worker.hub.workers[min(tasks)].label
-            return (
-                f"{label} is a task of {name} on a loop of trio that others use, whose nurseries "
-                "have to end in their order: give the host a thread with a loop of its own "
-                "(trio.run, in a function on it)"
-            )
+        why = loop.keeps(tasks) if tasks else ""
+        if why:
+            return f"{name} is on a loop that others use, and cannot be gone alone: {why}"
         if worker.number not in loop.members and (tasks or _serves(worker.hub, loop, name)):
             return (
                 f"{name} is on a loop that others use, which may be in the middle of a step of it "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import zlib
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -34,13 +35,14 @@ class Partition:
 
 class Hosts:
     """``members``: on which host a thread is, by the number of its worker. ``down``: which have
-    crashed. ``parted``: by pair of hosts, what lies between them. ``restarts``, ``disks``: by host
-    what starts it again, and the directory of its files."""
+    crashed; ``crashes``: how often each has. ``parted``: by pair of hosts, what lies between them.
+    ``restarts``, ``disks``: by host what starts it again, and the directory of its files."""
 
     def __init__(self, network: Network) -> None:
         self.network = network
         self.members: dict[int, str] = {}
         self.down: set[str] = set()
+        self.crashes: Counter[str] = Counter()
         self.parted: dict[frozenset[str], Partition] = {}
         self._links: dict[frozenset[str], int] = {}
         self._addresses: dict[str, str] = {}
