@@ -275,6 +275,8 @@ def _our_own(modules: Sequence[tuple[str, Any]]) -> dict[int, Any]:
         by = row.by.function if type(row.by) is ClassStandIn else row.by
         if type(by) is FunctionType:
             add(by.__dict__, *(by.__closure__ or ()))
+        elif by is not None:  # it may have the original as an attribute
+            add(by)
     for name, module in modules:
         pending: list[Any] = [globals_of(module)]
         while pending:

@@ -25,15 +25,15 @@ class KnownObjects(LiveObjects):
         self, objects: list[Any], lasting: LastingObjects, references: KnownReferences, every: bool
     ) -> None:
         super().__init__(objects=objects)
-        self.new = objects
+        self.new = [] if every else objects
         self.every = every
         self.partial = not every
         self._lasting = lasting
         self._references = references
-        self.new_instances = [*self.others, *self.standard]
         if every:
             lasting.take(self)
         else:
+            self.new_instances = [*self.others, *self.standard]
             lasting.give(self)
 
     def functions_of(self, names: Sequence[dict[str, Any]]) -> list[FunctionType]:

@@ -141,15 +141,19 @@ class KnownReferences:
     # --- what is known, and whether that is all --------------------------------------------------
     def _known(self, aside: Sequence[Sequence[Any]]) -> tuple[Referrers, frozenset[int]]:
         """What is known and still so; those to which there are other references."""
-        found = self._still(aside)
-        counts = found.counts
         has: Callable[[int], bool] = self._places.__contains__
+        # these lists have all objects, the first time: they are gone through once
+        told = self._places.union(self._holders).__contains__
+        listed = Counter(filter(told, map(identity, chain.from_iterable(aside))))
+        found = self._still(listed)
+        counts = found.counts
+        counts.update({number: many for number, many in listed.items() if has(number)})
         for _, held in found.owned:
             counts.update(filter(has, map(identity, gc.get_referents(held))))
         counts.update(filter(has, map(identity, gc.get_referents(*found.objects))))
         shared = map(identity, gc.get_referents(*found.shared))
         counts.update(one for one in shared if one in self._places and one not in self._alone)
-        lists = (found.objects, found.functions, *aside)
+        lists = (found.objects, found.functions)
         counts.update(filter(has, map(identity, chain.from_iterable(lists))))
         counts.update(filter(has, [identity(cls) for cls, _ in found.classes]))
         counts.update(filter(has, [identity(owner) for owner, _ in found.owned]))
@@ -164,11 +168,10 @@ class KnownReferences:
         doubtful = [one for one, left in self._unknown.items() if left != hidden.get(one, 0)]
         return found, frozenset(doubtful)
 
-    def _still(self, aside: Sequence[Sequence[Any]]) -> Referrers:
-        """What is known and still so; what tuples have is counted."""
+    def _still(self, listed: Counter[int]) -> Referrers:
+        """What is known and still so; what tuples have is counted. ``listed``: how often objects
+        are in lists that are aside."""
         found = Referrers()
-        known: Callable[[int], bool] = self._holders.__contains__
-        listed = Counter(filter(known, map(identity, chain.from_iterable(aside))))
         names = {name: held for held, name in self._modules.values()}
         for (module, name), number in list(self._slots.items()):
             held = names.get(module)
@@ -200,8 +203,7 @@ class KnownReferences:
         self, trail: Trail, found: Referrers, names: Mapping[str, dict[str, Any]],
         listed: Counter[int],
     ) -> bool:  # fmt: skip
-        """Add what a trail leads to; whether there still is anything. ``listed``: how often objects
-        are in lists that are aside."""
+        """Add what a trail leads to; whether there still is anything."""
         owner, holder = trail.end(names)
         if holder is None:
             return False
