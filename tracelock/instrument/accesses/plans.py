@@ -45,11 +45,7 @@ _IN_C: Final = (GetSetDescriptorType, MemberDescriptorType)
 _ABSENT: Final = object()
 _peek = object.__getattribute__
 #: Named accesses through ``object`` itself, as frozen dataclasses do them.
-BARE: Final = {
-    "__setattr__": ops.WRITE,
-    "__delattr__": ops.WRITE,
-    "__getattribute__": ops.READ,
-}
+BARE: Final = {"__setattr__": ops.WRITE, "__delattr__": ops.WRITE, "__getattribute__": ops.READ}
 
 #: ``id`` of a type -> name -> plan.
 read_plans: Final = by_type()
