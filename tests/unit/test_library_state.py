@@ -21,6 +21,7 @@ class Names:
 
     def __init__(self) -> None:
         self.objects: dict[int, NamedObject] = {}
+        self.lasting: dict[int, NamedObject] = {}
 
     def written(self, obj: object, label: str) -> None:
         variable = Variable(label, stamp=self.schedule, users=1, writers=1)
@@ -28,7 +29,7 @@ class Names:
 
 
 def told(names: Names, state: LibraryState) -> list[str]:
-    return [what for what, _ in state.changed(names)]
+    return [what for what, _ in state.changed(names, (), ())]
 
 
 def nothing(module: str, filename: str) -> bool:
