@@ -12,12 +12,13 @@ import os
 import sys
 from collections.abc import Callable
 from types import BuiltinFunctionType, CodeType, FrameType, MethodDescriptorType
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from tracelock.instrument.account.profiling import C_CALL, CALL, DEEP, OWN_FOLDER, OnCall, deep
 from tracelock.instrument.contexts import identity, on_behalf
 from tracelock.instrument.hub import get_ident
 
+_T = TypeVar("_T")
 #: Tools may take one of six numbers; these two are set aside for none.
 _NUMBERS: Final = (3, 4)
 _NAME: Final = "tracelock"
@@ -89,6 +90,10 @@ class Monitored:
     def off(self) -> None:
         """End on this thread."""
         self._on.discard(get_ident())
+
+    def aside(self, run: Callable[[], _T]) -> _T:
+        """Run what is not to be recorded: our own code is told of once in each place."""
+        return run()
 
     def _tell(self, frame: FrameType, what: int, function: Any) -> None:
         if deep():

@@ -74,24 +74,29 @@ class Reached:
                 if kind in (CONTAINER, INSTANCE):
                     found.places.append((worker, module))
 
-    def letting_die(self) -> Callable[[list[Any]], None]:
+    def letting_die(
+        self, aside: Callable[[Callable[[], int | None]], int | None]
+    ) -> Callable[[list[Any]], None]:
         """What takes the place of ``let_die`` of the names as long as a schedule is recorded: those
-        that nobody has but the account die as well. A socket would stay open with them."""
+        that nobody has but the account die as well. A socket would stay open with them. ``aside``:
+        runs what is not to be recorded itself."""
         names, plain = self._names, type(self._names).let_die
 
         def let_die(fresh: list[Any]) -> None:
             while True:
-                found = self._let_go()
+                found = aside(self._only_ours)
+                if found is not None:
+                    self._let_go(found)
                 plain(names, fresh)
-                if not found:
+                if found is None:
                     return
 
         return let_die
 
-    def _let_go(self) -> bool:
-        """Let go of objects that only the account and the names have; whether there were any. What
-        is told of them is known by then, since nobody can use them any more."""
-        known, objects, gone = self._touched.known, self._names.objects, False
+    def _only_ours(self) -> int | None:
+        """An object that only the account and the names have. What is told of it is known by then,
+        since nobody can use it any more."""
+        known, objects = self._touched.known, self._names.objects
         for address in {*self._found, *known}:
             found, touched, named = (
                 self._found.get(address),
@@ -103,19 +108,20 @@ class Reached:
             if not keeps or (keeps == [named]):
                 continue
             # besides these and the argument
-            if getrefcount(keeps[0].keep) > len(keeps) + 1:
-                continue
-            gone = True
-            if found is not None:
-                self._gone.update(self._of(address, found))
-                del self._found[address]
-                for seen in self._seen.values():
-                    seen.discard(address)
-            if touched is not None and touched in keeps:
-                self._touched.let_go(address)
-            if found is not None:
-                found.keep = None  # it may die here
-        return gone
+            if getrefcount(keeps[0].keep) <= len(keeps) + 1:
+                return address
+        return None
+
+    def _let_go(self, address: int) -> None:
+        found, touched = self._found.pop(address, None), self._touched.known.get(address)
+        if found is not None:
+            self._gone.update(self._of(address, found))
+            for seen in self._seen.values():
+                seen.discard(address)
+        if touched is not None and type(touched.keep) is not ref:
+            self._touched.let_go(address)
+        if found is not None:
+            found.keep = None  # it may die here
 
     def told(self) -> Iterator[tuple[str, str]]:
         """Modules, each with what of it keeps the account from being clean."""

@@ -59,7 +59,6 @@ from tracelock.instrument.hub import Hub, Phase, ScheduleOver, get_ident
 
 #: Constructors: their object is theirs alone.
 _MAKING: Final = frozenset({"__init__", "__new__", "__post_init__", "__set_name__", "__del__"})
-
 #: How often a thread is looked at, whether it does anything in Python.
 _SAMPLES: Final = 10
 _IN_C: Final = "what it keeps is kept in C"
@@ -134,7 +133,8 @@ class CallRecorder:
                     self._touch(each, worker.number)
             plain(names, variable, value, worker)
 
-        names.name_contents, names.let_die = name_contents, self._reached.letting_die()
+        names.name_contents = name_contents
+        names.let_die = self._reached.letting_die(self.profile.aside)
 
     def end(self, unseen: dict[str, str] | None) -> None:
         """It is over: what was used by two workers without being seen goes into ``unseen``, if two
