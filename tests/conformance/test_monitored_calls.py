@@ -23,7 +23,7 @@ import tracelock
 from tests.helpers import step_programs
 from tracelock.instrument.account.keeping import AccountKeeper
 from tracelock.instrument.account.monitoring import Monitored
-from tracelock.instrument.account.profiling import CALL, DEEP, Profile
+from tracelock.instrument.account.profiling import C_CALL, CALL, DEEP, Profile
 
 needed = pytest.mark.skipif(sys.version_info < (3, 12), reason="sys.monitoring came with 3.12")
 Told = list[tuple[int, str, str]]
@@ -119,6 +119,28 @@ def test_both_tell_the_same() -> None:
     assert [one for one in found if one not in off and one[2] not in ours] == [
         one for one in expected if one not in off and one[2] not in ours
     ]
+
+
+def test_what_is_done_aside_is_not_told() -> None:
+    told: Told = []
+    profile = Profile(names(told), {})
+
+    def counted() -> int:
+        return sum(map(ord, "ab"))
+
+    assert profile.aside(counted) == 195  # nothing is on, and stays so
+    assert told == []
+    profile.on()
+    try:
+        str.upper("a")
+        assert profile.aside(counted) == 195
+        str.lower("a")
+    finally:
+        profile.off()
+    called = [name for what, _, name in told if what == C_CALL]
+    assert [name for name in called if name in ("str.upper", "sum", "str.lower")] == [
+        "str.upper", "str.lower",
+    ]  # fmt: skip
 
 
 @needed
