@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import pickle
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,10 @@ from tracelock.explore.running import Runner
 from tracelock.explore.search import Budget, search
 from tracelock.scenario.loading import load_scenario
 from tracelock.scenario.program import Program
+from tracelock.schedulers import thinking
 from tracelock.schedulers.dpor import scheduler as dpor
-from tracelock.schedulers.dpor.long_masks import LongMasks
+from tracelock.schedulers.dpor.long_masks import LongMasks, not_after
+from tracelock.schedulers.dpor.subtree import Subtree, SubtreeScheduler
 
 DATA = Path(__file__).resolve().parents[1] / "data" / "oracles"
 
@@ -52,6 +55,11 @@ def test_it_is_a_list(data: Any) -> None:
         for read in (masks, pickle.loads(pickle.dumps(masks))):
             assert [*read] == listed == read[:] and len(read) == len(listed)
             assert read[-1] == listed[-1]
+            for e in range(len(listed)):
+                assert not_after(read, e) == not_after(listed, e)
+                assert not_after(listed, e) == [
+                    one for one in range(e + 1, len(listed)) if not listed[one] >> e & 1
+                ]
 
 
 @pytest.mark.parametrize("stem", ["inc-3", "lastzero-3", "philosophers-3", "cas-5", "sections-3x2"])
@@ -72,3 +80,15 @@ def test_a_search_by_them_is_the_same(stem: str, monkeypatch: pytest.MonkeyPatch
             key: one.count for key, one in other.outcomes.items()
         }
     assert whole[0].schedules == entry["executions"]
+
+
+def test_what_takes_too_long_to_compare_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The execution counts, nothing is claimed of the rest, and no other begins."""
+    runner = Runner(Program(load_scenario(DATA / "inc-3.json")), THREADING_RULES)
+    time = Budget(None, 600.0)
+    monkeypatch.setattr(thinking, "monotonic", lambda: math.inf)
+    found = search(runner, dpor.DporScheduler(), time, every=True)
+    assert (found.schedules, found.exhaustive) == (1, False)
+    part = SubtreeScheduler(Subtree.whole())  # of which it has to be known what is left
+    whole = search(runner, part, time, every=True)
+    assert whole.exhaustive and whole.schedules > 1

@@ -18,6 +18,7 @@ from tracelock.explore.running import Executed, Runner, Tape, preemptions
 from tracelock.scenario.compile.rounds import rounds_until
 from tracelock.schedulers.base import Scheduler
 from tracelock.schedulers.pct import Drawn
+from tracelock.schedulers.thinking import thinking_until
 from tracelock.trace import Verdict, frozen
 
 Key = tuple[Any, ...]
@@ -210,7 +211,7 @@ def search(
         return add_outcome(found, Executed(tape.picks, log, verdict, preemptions(log)))
 
     try:
-        with rounds_until(end, TIME_UP):
+        with rounds_until(end, TIME_UP), thinking_until(end):
             ended = runner.run(tape, done)
         ended.scheduler = Scheduler()  # it leads back to the controller, and there is no more
     except Interrupted:

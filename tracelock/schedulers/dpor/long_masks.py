@@ -55,6 +55,22 @@ class LongMasks(Sequence[int]):
         odd = self._odd.get(number) if self._odd else None
         return self._made(self._lasts[number]) if odd is None else odd
 
+    def not_after(self, number: int) -> list[int]:
+        """The transitions behind this one before which it does not happen."""
+        lasts, odd = self._lasts, self._odd
+        if number + 1 >= len(lasts):
+            return []
+        place = self._places[self._steps[number][0]]
+        return [
+            one
+            for one in range(number + 1, len(lasts))
+            if not (
+                odd[one] >> number & 1
+                if one in odd
+                else place < len(lasts[one]) and lasts[one][place] > number
+            )
+        ]
+
     def _made(self, lasts: tuple[int, ...]) -> int:
         mask = 0
         for line, last in zip(self._lines, lasts, strict=False):
@@ -73,3 +89,10 @@ class LongMasks(Sequence[int]):
             self._lines[place] = line & kept
         for number in [one for one in self._odd if one >= length]:
             del self._odd[number]
+
+
+def not_after(masks: list[int] | LongMasks, number: int) -> list[int]:
+    """The transitions behind this one before which it does not happen, by their masks."""
+    if isinstance(masks, LongMasks):
+        return masks.not_after(number)
+    return [one for one in range(number + 1, len(masks)) if not masks[one] >> number & 1]

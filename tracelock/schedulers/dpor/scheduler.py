@@ -32,8 +32,9 @@ from typing import Any
 from tracelock.ops import CHECKPOINT, JOIN, Op
 from tracelock.schedulers.base import OPTION, WORKER, Choice, Entry, Run, Scheduler, busy
 from tracelock.schedulers.dpor.happens import HappensBefore
-from tracelock.schedulers.dpor.long_masks import LONG
+from tracelock.schedulers.dpor.long_masks import LONG, not_after
 from tracelock.schedulers.dpor.wakeup import Node, Step, agree, insert, leftmost, place, share_done
+from tracelock.schedulers.thinking import PARTS, late
 
 Sleep = Sequence[Step]
 
@@ -48,6 +49,9 @@ class DporScheduler(Scheduler):
 
     name = "dpor"
     systematic = True
+    #: Whether it stops thinking when the time is up. What is left is not known then.
+    hurries = True
+    given_up = False
 
     def __init__(self, watched: Iterable[Iterable[int]] = ()) -> None:
         self.watched = [tuple(variables) for variables in watched]
@@ -106,10 +110,8 @@ class DporScheduler(Scheduler):
         if self.finished:
             return False
         self._begun = True
-        self._planned = False
-        self.cut = False
-        self._depth = 0
-        self._stuck = -1
+        self._planned = self.cut = False
+        self._depth, self._stuck = 0, -1
         self._starts.clear()
         self._notes.clear()
         self._fired.clear()
@@ -119,9 +121,7 @@ class DporScheduler(Scheduler):
     def pick(self, choice: Choice) -> int:
         if choice.kind is not WORKER:
             return self._option(choice)
-        run = self._run
-        depth = self._depth
-        fixed = self._fixed
+        run, depth, fixed = self._run, self._depth, self._fixed
         if run.goes_on == choice.seq:
             if choice.current in choice.options:
                 return choice.current  # of the same transition
@@ -155,7 +155,7 @@ class DporScheduler(Scheduler):
 
     @property
     def exhaustive(self) -> bool:
-        return super().exhaustive and not self.missed
+        return super().exhaustive and not self.missed and not self.given_up
 
     def _miss(self, depth: int) -> None:
         """What is planned at ``depth`` cannot be. Where threads go on beside the tasks of a loop
@@ -240,10 +240,13 @@ class DporScheduler(Scheduler):
                 self._held[self._depth - 1] = waits
 
     def end(self, steps: int) -> None:
+        """What this execution leaves to explore; ``given_up`` where that takes too long."""
         history = self._history
         self._close()
-        self._look_at(self._depth if self._stuck < 0 else self._stuck)
+        self._look_at(self._depth if self._stuck < 0 else self._stuck, over=True)
         self._kept = []
+        if self.given_up:
+            return
         if self._stuck >= 0:
             self._repeated(self._stuck)
             return
@@ -251,6 +254,8 @@ class DporScheduler(Scheduler):
         if self._run.limit is not None:
             self.bounded += 1
         for depth, row in enumerate(history.rows):
+            if self._late(depth):
+                return
             if row[0]:
                 for e in row[0]:
                     self._reverse(e, row[1] or history.reversed_step(e, depth))
@@ -290,8 +295,7 @@ class DporScheduler(Scheduler):
     def _left(self) -> None:
         """Who waits at the end, or was left there by a bound or by the end of its loop, may have
         gone on at some time."""
-        run = self._run
-        history = self._history
+        run, history = self._run, self._history
         history.grow()  # what a task waits for may get its name at the end
         left = {**run.shut_out, **{worker: run.pending[worker] for worker in run.active}}
         for worker, op in left.items():
@@ -310,19 +314,20 @@ class DporScheduler(Scheduler):
                     self._reverse(depth, other)
 
     # --- looking at it -----------------------------------------------------------------------
-    def _look_at(self, upto: int) -> None:
-        """Take the transitions of the log up to depth ``upto`` into the history."""
+    def _look_at(self, upto: int, over: bool = False) -> None:
+        """Take the log up to depth ``upto`` into the history. ``over``: the execution has ended."""
         history = self._history
         if upto > LONG:
             history.be_long()
         add = history.add
         log = self._run.log
-        notes = self._notes
-        sleeps = self._sleeps
+        notes, sleeps = self._notes, self._sleeps
         fixed = self._fixed
         first = len(self._steps)
         fired = self._fired
         for depth in range(first, upto):
+            if over and self._late(depth):
+                break
             new = depth - fixed
             data = self._data.get(depth) if self._data else None
             picks = () if data is None else tuple(data[0])
@@ -372,22 +377,19 @@ class DporScheduler(Scheduler):
 
     def _reversal(self, e: int, last: Step) -> list[Step] | None:
         """What ``_reverse`` plans; None where the sleep set covers it."""
-        history = self._history
-        before = history.before
-        steps = history.steps
-        sequence = [steps[k] for k in range(e + 1, len(steps)) if not before[k] >> e & 1]
-        sequence.append(last)
-        for asleep in self._sleeps[e]:
-            if place(asleep, sequence) >= 0:
-                return None
-        return sequence
+        steps = self._history.steps
+        sequence = [*[steps[k] for k in not_after(self._history.before, e)], last]
+        covered = any(place(asleep, sequence) >= 0 for asleep in self._sleeps[e])
+        return None if covered else sequence
+
+    def _late(self, depth: int) -> bool:
+        self.given_up = self.hurries and not depth % PARTS and late()
+        return self.given_up
 
     # --- the next execution ------------------------------------------------------------------
     def _shorten(self, depth: int) -> None:
         self._history.cut(depth)
-        del self._trees[depth + 1 :]
-        del self._sleeps[depth + 1 :]
-        del self._done[depth + 1 :]
+        del self._trees[depth + 1 :], self._sleeps[depth + 1 :], self._done[depth + 1 :]
 
     def _plan_next(self) -> None:
         if self._begun and not self._planned and not self.finished:

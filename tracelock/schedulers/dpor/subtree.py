@@ -92,6 +92,8 @@ class SubtreeScheduler(DporScheduler):
     schedule.
     """
 
+    hurries = False  # what is left has to be known
+
     def __init__(
         self, part: Subtree, watched: Iterable[Iterable[int]] = (), floor: int = 0
     ) -> None:
