@@ -67,4 +67,6 @@ def seed(worker: Worker, real: Any, self: Any, a: Any = None, version: int = 2) 
     """A generator without a seed gets one by its number among its worker's own."""
     if a is None:
         a = f"{worker.label}, {worker.count('generators')}"
+    # the account takes what is called from here for ours: that this worker uses it, it has to know
+    worker.unsure([(self, None)], "random.Random", "its state is set, and read by code in C")
     real(self, a, version)

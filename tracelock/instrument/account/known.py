@@ -137,6 +137,8 @@ _UNGUARDED: Final = frozenset(
         ("selectors", "_BaseSelectorImpl"), ("tempfile", "SpooledTemporaryFile"),
     }
 )  # fmt: skip
+#: The modules whose code has such objects.
+HOLDING: Final = frozenset(module for module, _ in _UNGUARDED)
 _GUARDED: Final = (type(_thread.allocate_lock()), type(_thread.RLock()), _thread._local)
 
 

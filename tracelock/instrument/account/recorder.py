@@ -23,6 +23,7 @@ from tracelock.instrument.account.known import (
     CONTROLLED,
     GUARDED,
     HARMLESS,
+    HOLDING,
     INSTANCE,
     LAZY,
     LRU,
@@ -148,9 +149,7 @@ class CallRecorder:
             self.account.chance.add("random")
         self.in_c.end()
         self._touched.clear()
-        self._uses, self._cached = [], {}
-        self._codes.clear()
-        self._globals.clear()
+        self._uses, self._cached, self._codes, self._globals = [], {}, {}, {}
         self._kinds = Kinds()
         self._assigned = AssignedNames(self._kinds)
         self._reached = Reached(self._kinds, self.hub.names, self._touched)
@@ -250,7 +249,7 @@ class CallRecorder:
             return KnownCode(code, LOOKED, module, names, code.co_names, sets=late(code))
         sets = SETTING.get((module.removeprefix("_py_"), code.co_qualname), "")
         if trusted(module) or module.startswith("namedtuple_"):
-            return KnownCode(code, TRUSTED, module, sets=sets)
+            return KnownCode(code, TRUSTED, module, names if module in HOLDING else (), sets=sets)
         standard = is_standard(module)
         if not standard:
             self.in_c.runs(code, frame.f_globals)
@@ -289,11 +288,13 @@ class CallRecorder:
         if about.sets and not self._our_own(frame):
             self.account.unseen.setdefault(about.sets, OF_ALL)
         if about.where in (OURS, TRUSTED):
+            for value in map(locals_of(frame).get, about.names) if about.names else ():
+                if self._kinds.of(value) == OPAQUE:
+                    self._touch(value, worker)
             return
         if self._serves(frame):
             return
-        unseen = about.where == OTHER
-        module = about.module
+        unseen, module = about.where == OTHER, about.module
         if unseen:
             self.account.unlooked.add(module)
             if module == LAZY:  # the second to come finds another class
