@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import pyexpat
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -229,7 +230,7 @@ class Looked:
 def test_an_item_is_looked_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """To ask for one may change an object: a cache forgets the one that was not asked for longest.
     No module of this kind is sure to be here, so a class in Python stands for it."""
-    tells = [*containers.KEEPING_STATE_IN_C, lambda cls: cls is Looked]
+    tells = [*containers.KEEPING_STATE_IN_C, defaultdict(str, {Looked: "alone"}).__getitem__]
     monkeypatch.setattr(containers, "KEEPING_STATE_IN_C", tells)
     by_type.forget()
 

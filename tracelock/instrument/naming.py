@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tracelock.engine.open_layout import OpenLayout
 from tracelock.instrument import callers
 from tracelock.instrument.accesses import attributes, places
-from tracelock.instrument.accesses.containers import is_opaque
+from tracelock.instrument.accesses.containers import LINKED, is_opaque
 from tracelock.instrument.accesses.walking import BOX, CONTAINERS, DICT, shape_of, shapes, walk
 from tracelock.instrument.contexts import identity
 from tracelock.instrument.mortality import OURS, Mortals, all_held
@@ -297,7 +297,7 @@ class ObjectNames:
         )
         variable = known.parts.get(name)
         if variable is None:
-            if name is None and is_opaque(type(obj)) and worker.label != SETUP:
+            if name is None and is_opaque(type(obj)) == LINKED and worker.label != SETUP:
                 self.doubts.setdefault(type(obj).__name__, _IN_C)
             label = known.label if name is None else f"{known.label}.{name}"
             variable = known.parts[name] = self.named(label)

@@ -203,20 +203,23 @@ def table_of(type_: type) -> dict[str, int | None] | None:
     return found
 
 
-def is_opaque(type_: type) -> bool:
-    """Whether what objects of a type hold is known to its own code in C alone."""
+def is_opaque(type_: type) -> str:
+    """Whether what objects of a type hold is known to its own code in C alone: ``ALONE`` or
+    ``LINKED``, or "" for no."""
     try:
-        found: bool = _hidden[identity(type_)][""]
+        found: str = _hidden[identity(type_)][""]
     except KeyError:
-        found = entry(_hidden, type_)[""] = any(
-            table_of(base) is not None and identity(base) not in _TABLE_OF
-            for base in order_of(type_)
-        )
+        hidden = [base for base in order_of(type_) if identity(base) not in _TABLE_OF]
+        said = [tells(base) for base in hidden for tells in KEEPING_STATE_IN_C]
+        found = entry(_hidden, type_)[""] = max(said, default="")
     return found
 
 
-#: What tells of a type that only its own code in C knows what its objects hold.
-KEEPING_STATE_IN_C: Final[list[Callable[[type], bool]]] = []
+#: The answers: nothing else shares what such an object holds; other objects may.
+ALONE, LINKED = "alone", "linked"
+#: What tells of a type itself, as ``is_opaque``, that only its own code in C knows what its objects
+#: hold.
+KEEPING_STATE_IN_C: Final[list[Callable[[type], str]]] = []
 _opaque: Final = by_type()
 _hidden: Final = by_type()
 #: Methods that change nothing, by what they are for, whoever has written them.
@@ -239,9 +242,12 @@ _CHANGES: Final = frozenset(
 
 
 def _unknown_methods(type_: type) -> dict[str, int | None]:
-    """Each method is one step, in which it may do anything with the whole object."""
+    """Each method is one step, in which it may do anything with the whole object. Of what is gone
+    through the steps are known otherwise."""
     found: dict[str, int | None] = {}
     for name, value in list(class_names(type_).items()):
+        if name == "__iter__" and steps(type_):
+            continue
         if name in _ASKS:
             found[name] = ops.READ
         elif name in _CHANGES or not (name[:2] == "__" and name[-2:] == "__"):

@@ -20,7 +20,7 @@ from types import (
 )
 from typing import Any, Final
 
-from tracelock.instrument.accesses.containers import KEEPING_STATE_IN_C
+from tracelock.instrument.accesses.containers import ALONE, KEEPING_STATE_IN_C, LINKED
 from tracelock.instrument.account.known import CONTROLLED, is_hidden, is_standard, root_of
 from tracelock.instrument.account.looks import namespace
 from tracelock.instrument.contexts import class_line, class_names, identity
@@ -29,6 +29,8 @@ from tracelock.instrument.contexts import class_line, class_names, identity
 EXTENSION: Final = "an extension module in C"
 #: Modules by which Python calls any function of C.
 _FOREIGN: Final = frozenset({"ctypes", "_ctypes", "cffi", "_cffi_backend"})
+#: Of the standard library, where objects may be of the memory of others.
+_OF_MEMORY: Final = frozenset({"_ctypes", "ctypes", "mmap", "_pickle", "pickle"})
 _SUFFIXES: Final = tuple(EXTENSION_SUFFIXES)
 #: What a class has of its own only if it was made in C.
 _OF_C: Final = (MethodDescriptorType, WrapperDescriptorType, ClassMethodDescriptorType)
@@ -80,15 +82,18 @@ def in_c(value: Any) -> str:
     return ""
 
 
-def keeps_state_in_c(type_: type) -> bool:
-    """Whether what objects of a type hold is known to its own code in C alone. Not so of what is
-    called, or gone through."""
+def keeps_state_in_c(type_: type) -> str:
+    """Whether what objects of a type hold is known to its own code in C alone, as
+    ``containers.is_opaque`` says it. Not so of what is called, or awaited."""
     if issubclass(type_, (type, BaseException, ModuleType)) or not _made_in_c(type_):
-        return False
-    names = ("__call__", "__next__", "__await__")
-    return is_hidden(type_) and not any(
+        return ""
+    names = ("__call__", "__await__")
+    if not is_hidden(type_) or any(
         name in class_names(base) for base in class_line(type_) for name in names
-    )
+    ):
+        return ""
+    module = module_of(type_)
+    return LINKED if package(module) or root_of(module) in _OF_MEMORY else ALONE
 
 
 KEEPING_STATE_IN_C.append(keeps_state_in_c)

@@ -126,8 +126,14 @@ _variables: Any = (lambda: sys._getframe().f_locals)()
 _VARIABLES: Final = () if type(_variables) is dict else (type(_variables),)
 _OPAQUE: Final = (types.GeneratorType, types.AsyncGeneratorType, LRU, random.Random, _io._IOBase,
     itertools.count, *_VARIABLES)  # fmt: skip
-#: Of the objects of these modules the hooks know what they hold, or what is drawn from them.
-_SEEN: Final = frozenset({"decimal", "_decimal", "_random", "_io"})
+#: Of the objects of these modules it is known what they hold, what is drawn from them, or what
+#: comes of their calls.
+_SEEN: Final = frozenset(
+    {
+        "decimal", "_decimal", "_random", "_io", "_socket", "socket", "_ssl", "ssl", "select",
+        "_sqlite3", "sqlite3", "_multiprocessing", "_posixsubprocess",
+    }
+)  # fmt: skip
 #: Types of modules that are under control otherwise, whose objects are not.
 _UNGUARDED: Final = frozenset(
     {
