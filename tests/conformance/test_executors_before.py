@@ -122,3 +122,23 @@ def test_one_that_a_module_makes_which_a_worker_is_the_first_to_import(
         assert sys.modules[name].Sender.pool.submit(int, 3).result(20) == 3
     finally:
         sys.modules.pop(name).Sender.pool.shutdown()
+
+
+def leaves_a_pool() -> None:
+    pool = ThreadPoolExecutor(2)
+    pool.submit(int)
+    raise ValueError("the pool's threads wait for work when the schedule ends")
+
+
+async def leaves_a_default_pool() -> None:
+    await asyncio.get_running_loop().run_in_executor(None, int)
+    raise ValueError("the loop's threads do")
+
+
+@pytest.mark.parametrize("work", [leaves_a_pool, leaves_a_default_pool])
+def test_that_a_schedule_has_ended_its_threads_is_not_logged(
+    work: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    found = tracelock.explore(workers=[work], schedules=4, shrink=False, confirm=0)
+    assert found.verdict == "failed"
+    assert [one.getMessage() for one in caplog.records if one.exc_info] == []

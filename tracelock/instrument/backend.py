@@ -33,6 +33,7 @@ from tracelock.instrument.scanning.garbage import Garbage
 from tracelock.instrument.state.program import KeptState
 from tracelock.instrument.threads.aside import Aside
 from tracelock.instrument.threads.finalizers import finalizers_heard
+from tracelock.instrument.threads.futures import ends_untold
 from tracelock.instrument.threads.locks import StandIns
 from tracelock.instrument.threads.pool import PooledThread
 from tracelock.instrument.threads.watchdog import Watchdog, raise_and_wait, take_back
@@ -119,6 +120,7 @@ class PythonBackend:
             self.program.aim.look(self.program.modules())
         self._locals = live.locals
         self._stack.enter_context(finalizers_heard(self.hub))
+        self._stack.enter_context(ends_untold())
         self._stack.callback(self.names.forget)
         self.hub.thread_hook = threading.excepthook
         self._watch()

@@ -8,11 +8,14 @@ maker's own. All else about futures is the standard library's own code, on condi
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import _base
+from contextlib import contextmanager
 from typing import Any, Final
 
+from tracelock.instrument.hub import ScheduleOver
 from tracelock.instrument.patching import SEEN, patch, replace
 from tracelock.instrument.worker import Worker
 
@@ -46,3 +49,19 @@ replace("threading.Thread.__hash__", stable_hash, SEEN, threading.Thread)
 def acquire_init(worker: Worker, real: Any, self: Any, futures: Iterable[Any]) -> None:
     real(self, futures)
     self.futures.sort(key=lambda future: future.__dict__.get("_tracelock_order", 0))
+
+
+@contextmanager
+def ends_untold() -> Iterator[None]:
+    """While this is entered a pool does not log that a schedule's end has ended its thread."""
+    logger = _base.LOGGER
+    logger.addFilter(_is_told)
+    try:
+        yield
+    finally:
+        logger.removeFilter(_is_told)
+
+
+def _is_told(record: logging.LogRecord) -> bool:
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, ScheduleOver)
