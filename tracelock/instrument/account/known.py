@@ -20,6 +20,7 @@ import sys
 import types
 import weakref
 from array import array
+from collections.abc import Iterator
 from typing import Any, Final
 
 from tracelock.instrument.contexts import identity
@@ -143,8 +144,6 @@ _UNGUARDED: Final = frozenset(
         ("selectors", "_BaseSelectorImpl"), ("tempfile", "SpooledTemporaryFile"),
     }
 )  # fmt: skip
-#: The modules whose code has such objects.
-HOLDING: Final = frozenset(module for module, _ in _UNGUARDED)
 _GUARDED: Final = (type(_thread.allocate_lock()), type(_thread.RLock()), _thread._local)
 
 
@@ -207,6 +206,18 @@ def _kind(cls: type) -> int:
                 ATOM if root_of(_module(base)) in ("_struct", "_datetime", "_decimal") else OPAQUE
             )
     return INSTANCE
+
+
+def in_tuples(value: object, deep: int = 3) -> Iterator[object]:
+    """The objects in a tuple, and in tuples in it, of which neither the code nor the use is seen;
+    that of others is, wherever they are found."""
+    if type(value) is not tuple:
+        return
+    for one in value:
+        if any((_module(base), base.__name__) in _UNGUARDED for base in type(one).__mro__):
+            yield one
+        elif deep:
+            yield from in_tuples(one, deep - 1)
 
 
 def is_hidden(cls: type) -> bool:

@@ -23,7 +23,6 @@ from tracelock.instrument.account.known import (
     CONTROLLED,
     GUARDED,
     HARMLESS,
-    HOLDING,
     INSTANCE,
     LAZY,
     LRU,
@@ -35,6 +34,7 @@ from tracelock.instrument.account.known import (
     SIGNALLING,
     WAKING,
     Kinds,
+    in_tuples,
     is_standard,
     root_of,
     trusted,
@@ -129,8 +129,9 @@ class CallRecorder:
         plain = type(names).name_contents
 
         def name_contents(variable: Any, value: object, worker: Any) -> None:
-            if self._kinds.of(value) == OPAQUE and not worker.uncontrolled:
-                for each in (value, *behind(value)):
+            opaque = self._kinds.of(value) == OPAQUE
+            for each in (value, *behind(value)) if opaque else in_tuples(value):
+                if not worker.uncontrolled:
                     self._touch(each, worker.number)
             plain(names, variable, value, worker)
 
@@ -249,7 +250,7 @@ class CallRecorder:
             return KnownCode(code, LOOKED, module, names, code.co_names, sets=late(code))
         sets = SETTING.get((module.removeprefix("_py_"), code.co_qualname), "")
         if trusted(module) or module.startswith("namedtuple_"):
-            return KnownCode(code, TRUSTED, module, names if module in HOLDING else (), sets=sets)
+            return KnownCode(code, TRUSTED, module, sets=sets)
         standard = is_standard(module)
         if not standard:
             self.in_c.runs(code, frame.f_globals)
@@ -288,9 +289,6 @@ class CallRecorder:
         if about.sets and not self._our_own(frame):
             self.account.unseen.setdefault(about.sets, OF_ALL)
         if about.where in (OURS, TRUSTED):
-            for value in map(locals_of(frame).get, about.names) if about.names else ():
-                if self._kinds.of(value) == OPAQUE:
-                    self._touch(value, worker)
             return
         if self._serves(frame):
             return
@@ -343,6 +341,8 @@ class CallRecorder:
             self._touch(value, worker, module)
         if kind not in (ATOM, GUARDED):
             self.in_c.has(value)
+        for one in in_tuples(value):
+            self._touch(one, worker)
         if module:
             self._reached.add(value, worker, module)
 
