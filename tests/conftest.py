@@ -130,6 +130,12 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_what_is_not_seen_is_not_verified": 4,
         "test_what_is_seen_is_verified": 4,
     },
+    "conformance/test_state_in_tuples.py": {"test_it_is_never_verified": 5},
+    "conformance/test_objects_of_extensions.py": {
+        "test_a_race_is_found": 3,
+        "test_so_it_is_in_the_standard_library": 4,
+        "test_a_view_is_what_it_is_a_view_of": 4,
+    },
     "conformance/test_state_unseen.py": {
         "test_it_is_never_verified": 3,
     },

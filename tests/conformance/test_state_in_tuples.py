@@ -13,7 +13,6 @@ from typing import Final
 
 import pytest
 
-from tests.helpers.amount import FULL
 from tests.helpers.one_line_races import module_of, never_verified, rows_of
 
 #: name | what is in the tuple | what is read of it | what is written
@@ -66,8 +65,6 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
         sys.modules.pop(path.stem, None)
 
 
-@pytest.mark.parametrize(
-    "number", range(0, len(ROWS), 1 if FULL else 5), ids=lambda number: ROWS[number][0]
-)
+@pytest.mark.parametrize("number", range(len(ROWS)), ids=lambda number: ROWS[number][0])
 def test_it_is_never_verified(number: int, programs: ModuleType) -> None:
     never_verified(programs, number)
