@@ -92,3 +92,22 @@ def test_what_takes_too_long_to_compare_is_given_up(monkeypatch: pytest.MonkeyPa
     part = SubtreeScheduler(Subtree.whole())  # of which it has to be known what is left
     whole = search(runner, part, time, every=True)
     assert whole.exhaustive and whole.schedules > 1
+
+
+def test_searches_in_several_threads_keep_their_own_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However they come and go."""
+    thread = 1
+    monkeypatch.setattr(thinking, "get_ident", lambda: thread)
+    one, other = thinking.thinking_until(-math.inf), thinking.thinking_until(-math.inf)
+    with thinking.thinking_until(None):
+        one.__enter__()
+        assert thinking.late()
+        thread = 2
+        assert not thinking.late()
+        other.__enter__()
+        thread = 1
+        one.__exit__(None, None, None)
+        assert not thinking.late()
+    thread = 2
+    other.__exit__(None, None, None)
+    assert not thinking.late() and not thinking._until

@@ -1,43 +1,39 @@
 """How long a systematic search may think between two schedules: after a very long one it has much
 to compare, and nobody else looks at the clock meanwhile.
 
-Until when, is said once for all threads of the process, by whoever has the time to give.
+Until when, is said for each thread by itself: several searches may go on in one process.
 """
 
 from __future__ import annotations
 
 import math
+from _thread import get_ident
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from time import monotonic
 from typing import Final
 
 #: Parts of what is thought about between two looks at the clock.
 PARTS: Final = 64
-
-
-@dataclass(slots=True)
-class _ThinkingTime:
-    until: float = math.inf  # on the monotonic clock
-
-
-_time: Final = _ThinkingTime()
+#: By thread. No variable of a context, which a program under control would find in its own.
+_until: Final[dict[int, float]] = {}
 
 
 @contextmanager
 def thinking_until(deadline: float | None) -> Iterator[None]:
-    """While this is entered nobody thinks longer than that, on the monotonic clock. None: as long
-    as before."""
-    before = _time.until
-    if deadline is not None:
-        _time.until = min(before, deadline)
+    """While this is entered nobody thinks longer than that in this thread, on the monotonic clock.
+    None: as long as before."""
+    thread = get_ident()
+    before = _until.get(thread, math.inf)
+    _until[thread] = before if deadline is None else min(before, deadline)
     try:
         yield
     finally:
-        _time.until = before
+        _until[thread] = before
+        if before == math.inf:
+            del _until[thread]
 
 
 def late() -> bool:
     """Whether the time is up."""
-    return monotonic() > _time.until
+    return monotonic() > _until.get(get_ident(), math.inf)
