@@ -37,7 +37,6 @@ from tracelock.instrument.accesses.containers import (
     table_of,
 )
 from tracelock.instrument.accesses.functions import (
-    DESCRIPTORS,
     SLOT,
     applied,
     controlled,
@@ -58,7 +57,7 @@ from tracelock.instrument.accesses.known_calls import (
     TEXT,
 )
 from tracelock.instrument.accesses.looks import given, stepped
-from tracelock.instrument.accesses.places import cache_of, namespace_of
+from tracelock.instrument.accesses.places import DESCRIPTORS, cache_of, namespace_of
 from tracelock.instrument.accesses.plans import (
     BARE,
     Plan,

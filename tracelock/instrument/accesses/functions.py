@@ -60,8 +60,7 @@ READERS: Final = {
 replaced: Final[dict[int, Callable[..., Any]]] = {}
 
 
-#: Descriptors in C of attributes, and what their methods do.
-DESCRIPTORS: Final = (types.MemberDescriptorType, types.GetSetDescriptorType)
+#: What the methods of descriptors in C do.
 SLOT: Final = {"__get__": ops.READ, "__set__": ops.WRITE, "__delete__": ops.WRITE}
 #: By the identity of a type of callables in C: what makes the points of such a function.
 appliers: Final[dict[int, Callable[[Any, Site], Any]]] = {}
@@ -321,7 +320,7 @@ def formatting(obj: Any, name: str, site: Site, context: Context) -> Any:
 
 def _format(function: Any, site: Site, /, *args: Any, **keywords: Any) -> Any:
     """``text.format(...)`` reads what it is given; attributes too, if the text names any."""
-    context = contexts.get(_thread.get_ident())
+    context = _context()
     if context is not None:
         given(function, [*args, *keywords.values()], site, context)
         if "[" in function.__self__ or function.__name__ == "format_map":

@@ -20,8 +20,8 @@ from typing import Any, Final
 from tracelock.instrument.accesses.containers import holder_of, is_opaque
 from tracelock.instrument.contexts import class_line, identity
 
-#: What gives an object's namespace in its class.
-_SLOTS: Final = (GetSetDescriptorType, MemberDescriptorType)
+#: Descriptors in C of attributes: in a class, what gives an object's namespace, among others.
+DESCRIPTORS: Final = (GetSetDescriptorType, MemberDescriptorType)
 #: Where arrays of NumPy, and data of ``ctypes``, have what they are a view of.
 _BASES: Final = ("base", "_b_base_")
 #: What a memoryview can be of that is a container itself.
@@ -98,7 +98,7 @@ def namespace_of(obj: Any) -> Any:
     """The attributes of an object, asked for without running code of its class; None without."""
     for cls in class_line(type(obj)):
         found = cls.__dict__.get("__dict__")
-        if type(found) in _SLOTS:  # and no property of that name
+        if type(found) in DESCRIPTORS:  # and no property of that name
             try:
                 return found.__get__(obj)
             except (AttributeError, TypeError):
@@ -146,7 +146,7 @@ def base_of(obj: Any) -> object:
         for name in _BASES:
             holder = holder_of(cls, name)
             part: Any = None if holder is None else holder.__dict__[name]
-            if type(part) in _SLOTS:
+            if type(part) in DESCRIPTORS:
                 base = part.__get__(obj)
                 return base if is_opaque(type(base)) else None
     return None

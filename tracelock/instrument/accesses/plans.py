@@ -24,7 +24,7 @@ from tracelock import ops
 from tracelock.instrument.accesses import containers, elsewhere, implied, setting_up
 from tracelock.instrument.accesses.by_type import by_type, entry, forget
 from tracelock.instrument.accesses.containers import access_of, holder_of, order_of, table_of
-from tracelock.instrument.accesses.places import learn, namespace_of
+from tracelock.instrument.accesses.places import DESCRIPTORS, learn, namespace_of
 from tracelock.instrument.accesses.stand_ins import DeepMethod, Later, Method, Unbound, method_class
 from tracelock.instrument.accesses.unordered import is_set, show_order
 from tracelock.instrument.contexts import Context, class_names, identity
@@ -41,7 +41,6 @@ _LOCK_METHODS: Final = frozenset(
         "_recursion_count",
     }
 )  # fmt: skip
-_IN_C: Final = (GetSetDescriptorType, MemberDescriptorType)
 _ABSENT: Final = object()
 _peek = object.__getattribute__
 #: Named accesses through ``object`` itself, as frozen dataclasses do them.
@@ -111,7 +110,7 @@ def _plan_of(type_: type, name: str) -> Plan | None:
     kind = access_of(type_, name)
     value = holder.__dict__[name]
     if kind is not None:
-        if type(value) in _IN_C:
+        if type(value) in DESCRIPTORS:
             return _contents
         return _pop if name == "pop" and is_set(type_) else _CONTAINER[kind, method_class(name)]
     if table_of(holder) is not None or holder is object:
@@ -167,11 +166,11 @@ def _write_plan(type_: type, name: str) -> WritePlan | None:
         if implied.keeps_in_c(type_, holder, name, value):
             return _write_in_c
         field = containers.is_opaque(type_) and _keeps_out(type(value))
-        if field or (type(value) in _IN_C and access_of(type_, name) is not None):
+        if field or (type(value) in DESCRIPTORS and access_of(type_, name) is not None):
             return _write_contents
         if isinstance(value, MemberDescriptorType) and "__slots__" in holder.__dict__:
             return _write_elsewhere if elsewhere.is_read(type_, name) else _write
-        if type(value) in _IN_C:
+        if type(value) in DESCRIPTORS:
             return setting_up.state_written if type_ in implied.CHANGING_CALLS else None
         return _write_over if type_.__dictoffset__ and not _keeps_out(type(value)) else None
     if issubclass(type_, ModuleType):

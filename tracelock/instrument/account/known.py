@@ -187,7 +187,7 @@ def _kind(cls: type) -> int:
         return GUARDED
     if issubclass(cls, _OPAQUE) and root_of(_module(cls)) not in CONTROLLED - {"functools"}:
         return OPAQUE
-    if any((_module(base), base.__name__) in _UNGUARDED for base in cls.__mro__):
+    if _is_unguarded(cls):
         return OPAQUE
     if trusted(_module(cls)):
         return GUARDED
@@ -208,13 +208,18 @@ def _kind(cls: type) -> int:
     return INSTANCE
 
 
+def _is_unguarded(cls: type) -> bool:
+    """Whether it is a class of a module that is under control, and its objects are not."""
+    return any((_module(base), base.__name__) in _UNGUARDED for base in cls.__mro__)
+
+
 def in_tuples(value: object, deep: int = 3) -> Iterator[object]:
     """The objects in a tuple, and in tuples in it, of which neither the code nor the use is seen;
     that of others is, wherever they are found."""
     if type(value) is not tuple:
         return
     for one in value:
-        if any((_module(base), base.__name__) in _UNGUARDED for base in type(one).__mro__):
+        if _is_unguarded(type(one)):
             yield one
         elif deep:
             yield from in_tuples(one, deep - 1)
@@ -225,10 +230,8 @@ def is_hidden(cls: type) -> bool:
     return (
         _kind(cls) == OPAQUE
         and not issubclass(cls, _OPAQUE)
-        and not any(
-            root_of(_module(base)) in _SEEN or (_module(base), base.__name__) in _UNGUARDED
-            for base in cls.__mro__
-        )
+        and not _is_unguarded(cls)
+        and not any(root_of(_module(base)) in _SEEN for base in cls.__mro__)
     )
 
 
