@@ -11,10 +11,11 @@ import weakref
 from array import array
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from types import FunctionType, GetSetDescriptorType, MemberDescriptorType, MethodType, ModuleType
+from types import FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.instrument.accesses.by_type import by_type, entry
+from tracelock.instrument.accesses.places import DESCRIPTORS
 from tracelock.instrument.contexts import class_line, identity
 
 if TYPE_CHECKING:
@@ -29,8 +30,6 @@ _ATOMS: Final = (
 )  # fmt: skip
 #: Keys whose ``repr`` is the interpreter's own.
 _KEYS: Final = frozenset({str, int, float, bool, type(None)})
-#: What gives an object's namespace in its class.
-_SLOTS: Final = (GetSetDescriptorType, MemberDescriptorType)
 
 ATOM: Final = 0
 WEAK: Final = 1
@@ -70,7 +69,7 @@ def _namespace_of(cls: type) -> Callable[[Any], Any] | None:
     """See ``places.namespace_of``."""
     for each in class_line(cls):
         found = each.__dict__.get("__dict__")
-        if type(found) in _SLOTS:  # and no property of that name
+        if type(found) in DESCRIPTORS:  # and no property of that name
             return found.__get__  # type: ignore[no-any-return]
     return None
 
