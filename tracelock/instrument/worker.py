@@ -329,6 +329,11 @@ class Worker(Noticing):
 
     def live(self, run: Callable[[], object]) -> None:
         """Run its code on this thread, to the end. Its baton comes with its first op."""
+        self.work(run)
+        self.finish()
+
+    def work(self, run: Callable[[], object]) -> None:
+        """Run its code on this thread, all but its end."""
         self.attach()
         failed: BaseException | None = None
         try:
@@ -339,10 +344,7 @@ class Worker(Noticing):
             failed = error
         current = contexts.get(get_ident(), self)
         current.error = failed
-        if current is self:
-            self.hub.names.let_die(self.fresh)
-            self.finish()
-        else:  # its code has forked, and this is the end of the new process
+        if current is not self:  # its code has forked, and this is the end of the new process
             current.end()
 
     def watched(self, run: Callable[[], object]) -> None:
@@ -370,18 +372,14 @@ class Worker(Noticing):
         """The worker for a thread that this one is about to start."""
         return Worker(self.hub, number)
 
-    def launch_thread(self, child: Worker, thread: Any, start: Callable[[Any], object]) -> None:
-        """Start ``thread``, which is ``child``'s."""
-        daemon = thread._daemonic
-        thread._daemonic = True  # should it get stuck, the interpreter can end all the same
-        try:
-            self.launch(child, lambda: start(thread))
-        finally:
-            thread._daemonic = daemon
+    def launch_thread(self, child: Worker, start: Callable[[], object]) -> None:
+        """``start`` starts the thread of ``child``, which is one that the program has made."""
+        self.launch(child, start)
 
     def finish(self) -> None:
         """Its code has ended: hand over for the last time. In its own thread."""
         hub = self.hub
+        hub.names.let_die(self.fresh)
         contexts.pop(self.ident, None)
         if hub.phase is Phase.UNWIND:
             hub.main.release()

@@ -225,9 +225,9 @@ class RemoteWorker(Worker):
         hub.relays.append(channel)
         return child
 
-    def launch_thread(self, child: Worker, thread: Any, start: Callable[[Any], object]) -> None:
+    def launch_thread(self, child: Worker, start: Callable[[], object]) -> None:
         with Uncontrolled(self):
-            start(thread)
+            start()
         self.launched()
 
     def launched(self) -> None:
@@ -238,12 +238,12 @@ class RemoteWorker(Worker):
             real_exit(1)
 
     # --- its life ---------------------------------------------------------------------------
-    def live(self, run: Callable[[], object]) -> None:
+    def work(self, run: Callable[[], object]) -> None:
         def begin() -> None:
             self.await_begin()
             run()
 
-        super().live(begin)
+        super().work(begin)
 
     def live_on(self, run: Callable[[], object]) -> None:
         """Live, and again in each further schedule that this process may go on to."""
@@ -267,6 +267,7 @@ class RemoteWorker(Worker):
         real_exit(1)
 
     def finish(self) -> None:
+        self.hub.names.let_die(self.fresh)
         error = self.error
         fields: tuple[str, ...] = ()
         if isinstance(error, TracelockError):

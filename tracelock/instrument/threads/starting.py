@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from tracelock.errors import TracelockError
@@ -44,29 +45,53 @@ def thread_start(worker: Worker, real: Any, self: Any) -> None:
     place = caller(worker)
     worker.do(Op(SPAWN, number, place))
     shared = getattr(getattr(self, "_target", None), "__module__", "") == _SHARED
-    run, own = self.run if shared else on_host(self.run), vars(self).get("run")
+    run = self.run if shared else on_host(self.run)
     child = worker.thread_of(number, self)
     child.daemon = self.daemon or _idles(self)
     self._tracelock = (hub.schedule, child)
     lives.more_or_less(worker, place)
-    self.run = lambda: child.live(lambda: _run(self, run, hub, child, place))
-    hub.to_free.append(_Started(self, own))
-    worker.launch_thread(child, self, real)
+    started = _Started(self, child, run, place)
+    del run  # it refers to the thread, which may die before this goes on
+    hub.to_free.append(started)
+    worker.launch_thread(child, partial(real, self))
 
 
 class _Started:
-    """A thread, and what it had as its ``run`` itself. When the schedule is over it has that again,
-    and dies with the last reference to it."""
+    """A thread on its way through what ``threading`` does before and after its ``run``, all of
+    which has it as an argument: so it and what only it has, a socket for instance, die after that.
+    That is part of the life of its worker, and nobody else goes on before. From the moment that it
+    runs it is as the program made it; else from the end of the schedule."""
 
-    def __init__(self, thread: Any, own: Any) -> None:
-        self._thread, self._own = thread, own
+    def __init__(self, thread: Any, child: Worker, run: Callable[[], object], place: str) -> None:
+        self._thread = [thread]
+        self._child = child
+        had = vars(thread)
+        self._own = {name: had[name] for name in ("run", "_bootstrap") if name in had}
+        self._own["_daemonic"] = thread._daemonic
+        thread._daemonic = True  # should it get stuck, the interpreter can end all the same
+        thread._bootstrap, thread.run = self._begin, partial(self._work, run, place)
+
+    def _begin(self) -> None:
+        """What ``threading`` has the new thread call."""
+        child, thread = self._child, self._thread
+        type(thread[0])._bootstrap(thread[0])
+        child.uncontrolled -= 1
+        child.watched(thread.clear)
+        child.finish()
+
+    def _work(self, run: Callable[[], object], place: str) -> None:
+        """What ``threading`` takes for ``run``."""
+        child, thread = self._child, self._thread[0]
+        self.free()
+        child.work(partial(_run, thread, run, child.hub, child, place))
+        child.uncontrolled += 1
 
     def free(self) -> None:
         """The schedule has ended."""
-        if self._own is None:
-            vars(self._thread).pop("run", None)
-        else:
-            self._thread.run = self._own
+        for thread in self._thread:
+            for name in ("run", "_bootstrap"):
+                vars(thread).pop(name, None)
+            vars(thread).update(self._own)
 
 
 def _run(thread: Any, run: Callable[[], object], hub: Hub, worker: Worker, place: str) -> None:
