@@ -82,7 +82,7 @@ def all_have_died(s: Shared) -> None:
 
 
 def test_what_dies_with_a_thread_is_part_of_what_its_worker_does() -> None:
-    """Its ``__del__`` takes a controlled lock, and everything has died when the workers are over."""
+    """Its ``__del__`` takes a controlled lock, and all have died when the workers are over."""
     found = tracelock.explore(
         setup=Shared, workers=[starts, starts], check=all_have_died, schedules=60
     )

@@ -43,7 +43,14 @@ from tracelock.instrument.accesses.reach import (
 )
 from tracelock.instrument.accesses.stand_ins import Walk
 from tracelock.instrument.accesses.stepping import StepWalk, enter
-from tracelock.instrument.accesses.unordered import SHOWING_ORDER, TAKING_ORDER, is_set, show_order
+from tracelock.instrument.accesses.unordered import (
+    SHOWING_ORDER,
+    TAKING_ORDER,
+    WALKS,
+    in_order,
+    is_unordered,
+    show_order,
+)
 from tracelock.instrument.contexts import Context, contexts, identity, on_behalf
 from tracelock.instrument.rewrite.sites import Site
 from tracelock.instrument.steps import is_plain
@@ -81,7 +88,8 @@ def _plan_look(type_: type, operation: str) -> Look | None:
     if operation in _SHOWN and elsewhere.shows(type_, _SHOWN[operation]):
         return _state_shown
     plan = _plan_of(type_, operation)
-    if operation in SHOWING_ORDER and is_set(type_) and plan is not looked:  # which tells itself
+    # ``looked`` tells itself
+    if operation in SHOWING_ORDER and is_unordered(type_) and plan is not looked:
         return functools.partial(_in_order, plan)
     return plan
 
@@ -101,7 +109,9 @@ def _filled(obj: Any, operation: str, site: Site, context: Context) -> Any:
 
 
 def _in_order(plan: Look | None, obj: Any, operation: str, site: Site, context: Context) -> Any:
-    """A set, whose items are taken one after the other."""
+    """A set, or a context, whose items are taken one after the other."""
+    if type(obj) in WALKS:
+        return looked(obj, operation, site, context)
     show_order(obj, context)
     return obj if plan is None else plan(obj, operation, site, context)
 
@@ -153,7 +163,9 @@ def _tuple(obj: Any, operation: str, site: Site, context: Context) -> Any:
 def looked(obj: Any, operation: str, site: Site, context: Context, code: bool = False) -> Any:
     """Before an operation looks at ``obj``. Returns what it is to get: where code of Python is
     called for each item (``code``: by the operation itself), what makes a point before each."""
-    if is_set(type(obj)) and (code or operation in SHOWING_ORDER):
+    if type(obj) in WALKS and operation in _ITERATING:
+        return in_order(obj, context)
+    if is_unordered(type(obj)) and (code or operation in SHOWING_ORDER):
         show_order(obj, context)
     found = reads(type(obj), operation)
     if not found:
@@ -277,7 +289,7 @@ def searched(item: Any, obj: Any, site: Site, context: Context) -> None:
 
 def combined(obj: Any, operand: Any, operation: str, site: Site, context: Context) -> Any:
     """Before ``obj += operand`` and its like change a container; returns the operand."""
-    if is_set(type(operand)) and not is_set(type(obj)):
+    if is_unordered(type(operand)) and not is_unordered(type(obj)):
         show_order(operand, context)
     if not is_plain(operand) and access_of(type(operand), "__len__") is None:
         new = looked(operand, "__iter__", site, context)
@@ -313,7 +325,7 @@ def given(function: Any, roots: list[Any], site: Site, context: Context) -> None
     name = getattr(function, "__name__", GIVEN)
     if name in TAKING_ORDER:
         for each in roots:
-            if is_set(type(each)):
+            if is_unordered(type(each)):
                 show_order(each, context)
     found = below(GIVEN, *roots)
     if name in FILLING:
