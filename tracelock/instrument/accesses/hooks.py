@@ -46,7 +46,7 @@ from tracelock.instrument.accesses.reach import keyed
 from tracelock.instrument.accesses.rows import row, taken_apart
 from tracelock.instrument.accesses.stand_ins import ItemRead, Walk
 from tracelock.instrument.accesses.stepping import StepWalk
-from tracelock.instrument.accesses.unordered import CONTEXTS, in_order, is_unordered, show_order
+from tracelock.instrument.accesses.unordered import CONTEXTS, in_order, is_hashed, show_order
 from tracelock.instrument.contexts import Context, contexts, identity
 from tracelock.instrument.rewrite.sites import Site
 from tracelock.instrument.steps import NoneType, is_plain
@@ -249,7 +249,7 @@ def iterating(obj: Any, site: Site) -> Any:
     found = reads(type_, "__iter__")
     if type_ in CONTEXTS:
         return in_order(obj, context)
-    if is_unordered(type_):
+    if is_hashed(type_):
         show_order(obj, context)
     if not found:
         return obj

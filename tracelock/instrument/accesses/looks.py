@@ -48,7 +48,7 @@ from tracelock.instrument.accesses.unordered import (
     TAKING_ORDER,
     WALKS,
     in_order,
-    is_unordered,
+    is_hashed,
     show_order,
 )
 from tracelock.instrument.contexts import Context, contexts, identity, on_behalf
@@ -89,7 +89,7 @@ def _plan_look(type_: type, operation: str) -> Look | None:
         return _state_shown
     plan = _plan_of(type_, operation)
     # ``looked`` tells itself
-    if operation in SHOWING_ORDER and is_unordered(type_) and plan is not looked:
+    if operation in SHOWING_ORDER and is_hashed(type_) and plan is not looked:
         return functools.partial(_in_order, plan)
     return plan
 
@@ -165,7 +165,7 @@ def looked(obj: Any, operation: str, site: Site, context: Context, code: bool = 
     called for each item (``code``: by the operation itself), what makes a point before each."""
     if type(obj) in WALKS and operation in _ITERATING:
         return in_order(obj, context)
-    if is_unordered(type(obj)) and (code or operation in SHOWING_ORDER):
+    if is_hashed(type(obj)) and (code or operation in SHOWING_ORDER):
         show_order(obj, context)
     found = reads(type(obj), operation)
     if not found:
@@ -289,7 +289,7 @@ def searched(item: Any, obj: Any, site: Site, context: Context) -> None:
 
 def combined(obj: Any, operand: Any, operation: str, site: Site, context: Context) -> Any:
     """Before ``obj += operand`` and its like change a container; returns the operand."""
-    if is_unordered(type(operand)) and not is_unordered(type(obj)):
+    if is_hashed(type(operand)) and not is_hashed(type(obj)):
         show_order(operand, context)
     if not is_plain(operand) and access_of(type(operand), "__len__") is None:
         new = looked(operand, "__iter__", site, context)
@@ -325,7 +325,7 @@ def given(function: Any, roots: list[Any], site: Site, context: Context) -> None
     name = getattr(function, "__name__", GIVEN)
     if name in TAKING_ORDER:
         for each in roots:
-            if is_unordered(type(each)):
+            if is_hashed(type(each)):
                 show_order(each, context)
     found = below(GIVEN, *roots)
     if name in FILLING:

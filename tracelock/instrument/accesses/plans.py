@@ -26,7 +26,7 @@ from tracelock.instrument.accesses.by_type import by_type, entry, forget
 from tracelock.instrument.accesses.containers import access_of, holder_of, order_of, table_of
 from tracelock.instrument.accesses.places import DESCRIPTORS, learn, namespace_of
 from tracelock.instrument.accesses.stand_ins import DeepMethod, Later, Method, Unbound, method_class
-from tracelock.instrument.accesses.unordered import is_unordered, show_order
+from tracelock.instrument.accesses.unordered import is_hashed, show_order
 from tracelock.instrument.contexts import Context, class_names, identity
 from tracelock.instrument.rewrite.sites import Site
 
@@ -112,9 +112,7 @@ def _plan_of(type_: type, name: str) -> Plan | None:
     if kind is not None:
         if type(value) in DESCRIPTORS:
             return _contents
-        return (
-            _pop if name == "pop" and is_unordered(type_) else _CONTAINER[kind, method_class(name)]
-        )
+        return _pop if name == "pop" and is_hashed(type_) else _CONTAINER[kind, method_class(name)]
     if table_of(holder) is not None or holder is object:
         return None
     if (reader := implied.reads_in_c(type_, name)) is not None:

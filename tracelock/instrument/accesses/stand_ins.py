@@ -33,7 +33,7 @@ from tracelock.instrument.accesses.reach import (
     others,
 )
 from tracelock.instrument.accesses.stepping import StepWalk, enter
-from tracelock.instrument.accesses.unordered import TAKING_ORDER, is_unordered, show_order
+from tracelock.instrument.accesses.unordered import TAKING_ORDER, is_hashed, show_order
 from tracelock.instrument.contexts import Context, contexts, identity
 from tracelock.instrument.rewrite.sites import Site
 from tracelock.instrument.steps import is_plain
@@ -87,7 +87,7 @@ def _reach(
     for number, each in enumerate(args):
         if is_plain(each):
             continue
-        if (name in _TAKING or name in TAKING_ORDER) and is_unordered(type(each)):
+        if (name in _TAKING or name in TAKING_ORDER) and is_hashed(type(each)):
             show_order(each, context)
         if reads(type(each), "__iter__") is STEPS:
             below = Reach("__iter__")

@@ -49,7 +49,7 @@ _TEXT: Final = (str, bytes)
 _OURS: Final = __name__.partition(".")[0] + "."
 
 
-def is_unordered(type_: type) -> bool:
+def is_hashed(type_: type) -> bool:
     """Whether what it holds, or gives, comes in an order of hashes."""
     return issubclass(type_, _SETS) or type_ in CONTEXTS
 
