@@ -8,14 +8,13 @@ import linecache
 import os
 import re
 import sys
-from _thread import get_ident
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import islice
 from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.instrument.accesses.places import namespace_of
-from tracelock.instrument.contexts import contexts, identity
+from tracelock.instrument.contexts import aside, identity
 from tracelock.instrument.rewrite.sites import path_in_project, project_root, stable_file
 from tracelock.names.assigned import Span, assignments
 from tracelock.names.parts import Taker
@@ -94,15 +93,9 @@ def file_label(filename: str, module: str) -> str:
     key = (filename, module)
     label = _files.get(key)
     if label is None:
-        worker: Any = contexts.get(get_ident())
-        if worker is not None:
-            worker.uncontrolled += 1  # the program does not access these files
-        try:
+        with aside():  # the program does not access these files
             path = None if filename.startswith("<frozen ") else os.path.abspath(filename)
             label = _files[key] = stable_file(module, path)
-        finally:
-            if worker is not None:
-                worker.uncontrolled -= 1
         _paths[label] = filename  # the file that has this name now
     return label
 
@@ -270,9 +263,8 @@ def creation_name(kind: str, worker: Worker) -> str:
     at, frame = _find(sys._getframe(2))
     label = _labels.get((kind, at))
     if label is None:
-        worker.uncontrolled += 1  # the program does not read the source
-        line = linecache.getline(frame.f_code.co_filename, frame.f_lineno) if frame else ""
-        worker.uncontrolled -= 1
+        with aside():  # the program does not read the source
+            line = linecache.getline(frame.f_code.co_filename, frame.f_lineno) if frame else ""
         match = _ASSIGNED.search(line.strip())
         name = match.group(1).removeprefix("self.") if match else kind
         label = _labels[kind, at] = f"{name}@{at}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from _thread import get_ident
 from collections.abc import Iterable, Iterator, Sequence
 from types import ModuleType
@@ -103,3 +104,19 @@ def out_of_control() -> Iterator[None]:
     finally:
         if kept is not None:
             contexts[get_ident()] = kept
+
+
+@contextlib.contextmanager
+def aside() -> Iterator[None]:
+    """The same while we read files of our own accord. No loop of asyncio runs on this thread then:
+    libraries that look for calls which block a loop would take it for the program's."""
+    asyncio: Any = sys.modules.get("_asyncio")
+    loop = None if asyncio is None else asyncio._get_running_loop()
+    with out_of_control():
+        if loop is not None:
+            asyncio._set_running_loop(None)
+        try:
+            yield
+        finally:
+            if loop is not None:
+                asyncio._set_running_loop(loop)
