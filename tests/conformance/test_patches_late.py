@@ -13,11 +13,18 @@ import sys
 from pathlib import Path
 
 PROGRAM = """\
+import contextlib
 import importlib
 import json
 import sys
 
 import tracelock
+
+with contextlib.suppress(ImportError, OSError, ValueError):
+    import resource
+
+    # what the collector gives of modules in C may have no end: rather an error than all memory
+    resource.setrlimit(resource.RLIMIT_AS, (1 << 32, resource.getrlimit(resource.RLIMIT_AS)[1]))
 
 NONE_YET = {"asyncio", "ssl", "multiprocessing", "sqlite3"}
 FEW = {"shrink": False, "confirm": 0}
