@@ -33,7 +33,9 @@ from tracelock.instrument.threads.locks import RAW_LOCK, RAW_RLOCK
 
 class PatchGroup(NamedTuple):
     """Modules that declare rows, in the order in which these are applied. ``library``: what has to
-    be installed for them, and imported when they are applied; ``forks``: they need ``os.fork``."""
+    be installed for them, and imported when they are applied: by then, or else as soon as it is
+    imported (``LateLibraries``), so that nobody pays for what he does not have. ``forks``: they
+    need ``os.fork``."""
 
     modules: tuple[str, ...]
     library: str = ""

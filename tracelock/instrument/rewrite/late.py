@@ -1,4 +1,4 @@
-"""Libraries of loops that are first imported while code runs under control."""
+"""Libraries that are first imported under control: asyncio, ssl, multiprocessing, trio and others."""
 
 from __future__ import annotations
 
