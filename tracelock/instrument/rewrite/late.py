@@ -1,4 +1,4 @@
-"""Libraries that are first imported under control: asyncio, ssl, multiprocessing, trio and others."""
+"""Libraries that are first imported while code runs under control, such as asyncio and ssl."""
 
 from __future__ import annotations
 
