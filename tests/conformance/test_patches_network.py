@@ -219,7 +219,7 @@ def test_each_row_of_trio_is_called_where_it_is_used() -> None:
 
 
 def test_each_row_says_what_is_so() -> None:
-    rows = table("network")
+    rows = table("network", "secured")
     assert USES.keys() == {row.name for row in rows}
     rows = [row for row in rows if row.name in USES]
     seen = explore_uses(USES, fails=fails)

@@ -12,10 +12,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, exp, expm1, floor, isfinite, log, log1p, log10, sqrt
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from tracelock.schedulers.dpor.probes import Probes
-from tracelock.schedulers.pct import Drawn
+if TYPE_CHECKING:
+    from tracelock.schedulers.dpor.probes import Probes
+    from tracelock.schedulers.pct import Drawn
 
 #: Fewer probes say nothing.
 FEWEST: Final = 20

@@ -33,7 +33,9 @@ from tracelock.instrument.threads.locks import RAW_LOCK, RAW_RLOCK
 
 class PatchGroup(NamedTuple):
     """Modules that declare rows, in the order in which these are applied. ``library``: what has to
-    be installed for them, and imported when they are applied; ``forks``: they need ``os.fork``."""
+    be installed for them, and imported when they are applied: by then, or else as soon as it is
+    imported (``LateLibraries``), so that nobody pays for what he does not have. ``forks``: they
+    need ``os.fork``."""
 
     modules: tuple[str, ...]
     library: str = ""
@@ -48,26 +50,22 @@ GROUPS: Final[dict[str, PatchGroup]] = {
     "time": PatchGroup(("clock", "chance")),
     "exits": PatchGroup(("exits",)),
     "network": PatchGroup(
-        (
-            "network.sockets", "network.dropping", "network.readiness", "network.resolving",
-            "network.secured",
-        )
+        ("network.sockets", "network.dropping", "network.readiness", "network.resolving")
     ),
+    "secured": PatchGroup(("network.secured",), "ssl"),
     "files": PatchGroup(("files.patches", "files.objects", "files.locks", "files.access",
          "files.durable")),
     "databases": PatchGroup(("databases.sqlite_patches",), "sqlite3"),
-    "processes": PatchGroup(
-        (
-            "processes.dying", "processes.forking", "processes.starting", "processes.memory",
-            "processes.sync", "processes.queues",
-        ),
-        forks=True,
+    "processes": PatchGroup(("processes.dying", "processes.forking"), forks=True),
+    "multiprocessing": PatchGroup(
+        ("processes.starting", "processes.memory", "processes.sync", "processes.queues"),
+        "multiprocessing", forks=True,
     ),
     "asyncio": PatchGroup(("loops.asyncio_patches",), "asyncio"),
     "anyio": PatchGroup(("loops.anyio_patches",), "anyio"),
     "trio": PatchGroup(("loops.trio_patches",), "trio"),
     "trio_network": PatchGroup(("network.trio_sockets",), "trio"),
-    "own_loops": PatchGroup(("loops.own_asyncio",)),
+    "own_loops": PatchGroup(("loops.own_asyncio",), "asyncio"),
     "own_trio": PatchGroup(("loops.own_trio",), "trio"),
     "outside": PatchGroup(("outside.uncontrolled",)),
     "calls_outside": PatchGroup(("outside.subprocesses", "outside.environment")),
@@ -77,7 +75,8 @@ GROUPS: Final[dict[str, PatchGroup]] = {
 }  # fmt: skip
 #: Those that are applied whatever backend runs the code.
 COMMON: Final = (
-    "threads", "time", "exits", "network", "files", "databases", "processes", "calls_outside",
+    "threads", "time", "exits", "network", "secured", "files", "databases", "processes",
+    "multiprocessing", "calls_outside",
 )  # fmt: skip
 #: Those of loops: any program may start one of its own.
 LOOPING: Final = (

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, Final
@@ -214,10 +215,8 @@ def reap(hub: Hub) -> None:
         with contextlib.suppress(ProcessLookupError):
             real_kill(pid, signal.SIGKILL)
         reaped(pid)
-    from multiprocessing import process
-
-    # it would take those that nobody has joined for alive
-    children = process._children  # type: ignore[attr-defined]
+    # it would take those that nobody has joined for alive, where it has been imported
+    children: set[Any] = getattr(sys.modules.get("multiprocessing.process"), "_children", set())
     for child in [one for one in children if getattr(one._popen, "pid", -1) in hub.pids]:
         children.discard(child)
     hub.pids.clear()

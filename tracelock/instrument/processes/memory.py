@@ -18,9 +18,9 @@ from tracelock.instrument.callers import caller, creation_name
 from tracelock.instrument.contexts import identity
 from tracelock.instrument.files.access import saw, touch
 from tracelock.instrument.patching import patch
+from tracelock.instrument.processes.buffers import buffers
 from tracelock.instrument.steps import shown
 from tracelock.instrument.worker import Worker, here
-from tracelock.ops import READ
 
 #: The controlled subclass of each class.
 _classes: dict[type, type] = {}
@@ -144,9 +144,8 @@ _control("RawArray", "array")
 
 
 # --- SharedMemory --------------------------------------------------------------------------
-#: The names of blocks of memory, by the system's name of them; of their buffers, by address.
+#: The names of blocks of memory, by the system's name of them.
 _blocks: dict[str, str] = {}
-_buffers: dict[int, tuple[Any, str]] = {}
 
 
 @patch("multiprocessing.SharedMemory.__init__", of=shared_memory.SharedMemory)
@@ -160,8 +159,8 @@ def memory_init(worker: Worker, real: Any, self: Any, *args: Any, **kwargs: Any)
         label = _blocks[self.name] = f"shared:{creation_name('memory', worker)}"
     self._tracelock_label = label
     address = identity(self.buf)
-    _buffers[address] = (
-        weakref.ref(self.buf, lambda _: _buffers.pop(address, None)), label,
+    buffers[address] = (
+        weakref.ref(self.buf, lambda _: buffers.pop(address, None)), label,
     )  # fmt: skip
 
 
@@ -181,18 +180,6 @@ def touching(memory: Any, *places: int, write: bool = False) -> None:
         touch(worker, at, (), chosen)
     else:
         touch(worker, at, chosen)
-
-
-def item_touched(obj: Any, kind: int, worker: Any, at: str, value: object) -> None:
-    """Instrumented code accesses an item of a ``buf``; which is not known: the whole block."""
-    known = _buffers.get(identity(obj))
-    if known is None or known[0]() is not obj:
-        return
-    label = known[1]
-    if kind == READ:
-        touch(worker, at, [label])
-    else:
-        touch(worker, at, (), [label], shown(value))
 
 
 @patch("multiprocessing.ShareableList.__getitem__", of=shared_memory.ShareableList)

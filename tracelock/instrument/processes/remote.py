@@ -30,7 +30,7 @@ from tracelock.instrument.failures import failure_of, stack_of
 from tracelock.instrument.files.access import paths_of
 from tracelock.instrument.hub import Hub, Phase, ScheduleOver, contexts
 from tracelock.instrument.processes import wire
-from tracelock.instrument.processes.memory import item_touched
+from tracelock.instrument.processes.buffers import item_touched
 from tracelock.instrument.processes.wire import Channel, ending
 from tracelock.instrument.wings import Wing
 from tracelock.instrument.worker import Uncontrolled, Worker

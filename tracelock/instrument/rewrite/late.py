@@ -1,4 +1,4 @@
-"""Libraries of loops that are first imported while code runs under control."""
+"""Libraries that are first imported while code runs under control, such as asyncio and ssl."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import chain
-from types import FrameType, FunctionType
+from types import FrameType, FunctionType, ModuleType
 from typing import Any, Final, NamedTuple
 
 from tracelock.instrument.contexts import class_line, class_names, identity
@@ -339,8 +339,11 @@ def _module_names() -> dict[int, tuple[dict[str, Any], str]]:
 
 
 def _holding(objects: Sequence[Any], wanted: Container[int]) -> list[Any]:
-    """Those that refer to what is wanted."""
+    """Those that refer to what is wanted. Modules are not asked, only their names: from those that
+    are written in C the collector may be given objects that are dead (of ``_asyncio`` in CPython
+    3.12 and 3.13, which keeps them in a row to be used again), and these are then there twice."""
     found: list[Any] = []
+    objects = [one for one in objects if type(one) is not ModuleType]
     for at in range(0, len(objects), _MANY):
         some = objects[at : at + _MANY]
         if any(map(wanted.__contains__, map(identity, gc.get_referents(*some)))):
