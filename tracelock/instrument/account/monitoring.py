@@ -11,10 +11,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from types import BuiltinFunctionType, CodeType, FrameType, MethodDescriptorType
+from types import BuiltinFunctionType, CodeType, FrameType, FunctionType, MethodDescriptorType
 from typing import Any, Final, TypeVar
 
 from tracelock.instrument.account.profiling import C_CALL, CALL, DEEP, OWN_FOLDER, OnCall, deep
+from tracelock.instrument.account.quiet import Quiet
 from tracelock.instrument.contexts import identity, on_behalf
 from tracelock.instrument.hub import get_ident
 
@@ -38,15 +39,18 @@ def silent(code: CodeType, what: int) -> bool:
 class Monitored:
     """As ``Profile``. ``silent`` says of a code object whether what happens there (``CALL``: it is
     entered; ``C_CALL``: it calls a function in C) tells nothing, whoever is there and however
-    often. While this is entered it can be used; ``usable`` says whether it could be entered."""
+    often; ``quiet``: calls of which ``Quiet`` says that they tell nothing are not told. While this
+    is entered it can be used; ``usable`` says whether it could be entered."""
 
     def __init__(
-        self, on_call: OnCall, unseen: dict[str, str], silent: Callable[[CodeType, int], bool]
-    ) -> None:
+        self, on_call: OnCall, unseen: dict[str, str], silent: Callable[[CodeType, int], bool],
+        quiet: bool = False,
+    ) -> None:  # fmt: skip
         self.usable = False
         self._on_call = on_call
         self._unseen = unseen
         self._silent = silent
+        self._quiet = Quiet() if quiet else Quiet(0)
         self._on: set[int] = set()
         self._number = -1
 
@@ -113,7 +117,10 @@ class Monitored:
         never, missing = monitoring.DISABLE, monitoring.MISSING
         # code that is not silent, by identity; where one has died, another is told needlessly
         enters: set[int] = set()
-        calls: set[int] = set()
+        calls: dict[int, bool] = {}  # whether it is code of loops
+        quiet = self._quiet
+        plain, by_loops, functions = quiet.types, quiet.types_for_loops, quiet.functions
+        loops: list[CodeType] = []  # which are kept: what is said for these holds for no others
 
         def entered(code: CodeType, offset: int) -> Any:
             if identity(code) not in enters:
@@ -125,18 +132,34 @@ class Monitored:
             return None
 
         def called(code: CodeType, offset: int, function: Any, first: Any) -> Any:
-            if identity(code) not in calls:
+            by_loop = calls.get(identity(code))
+            if by_loop is None:
                 if silent(code, C_CALL):
                     return never
-                calls.add(identity(code))
-            if get_ident() in on:
-                if type(function) is MethodDescriptorType:
-                    if first is missing:
-                        return None
-                    # without the class the interpreter may crash: methods that ask for it
-                    function = function.__get__(first, type(first))
-                if isinstance(function, BuiltinFunctionType):
-                    tell(_frame(1), C_CALL, function)
+                by_loop = calls[identity(code)] = code.co_filename.startswith(_LOOPS)
+                if by_loop:
+                    loops.append(code)
+            kind = type(function)
+            if kind is FunctionType:
+                return None  # it is told as it is entered
+            if kind is MethodDescriptorType:
+                if first is missing:
+                    return None
+                of = identity(type(first))
+                if of in plain or (by_loop and of in by_loops) or get_ident() not in on:
+                    return None
+                # without the class the interpreter may crash: methods that ask for it
+                function = function.__get__(first, type(first))
+                if not isinstance(function, BuiltinFunctionType):
+                    return None
+            elif (
+                not isinstance(function, BuiltinFunctionType)
+                or get_ident() not in on
+                or (by_loop and identity(function) in functions)
+            ):
+                return None
+            tell(_frame(1), C_CALL, function)
+            quiet.learn(function)
             return None
 
         return entered, called

@@ -35,6 +35,11 @@ END: Final = "end"
 MOMENTS: Final = 1e6
 
 
+def cancels_none(handle: object) -> bool:
+    """No handle stands in a line."""
+    return False
+
+
 class Ours:
     """While this is entered (``inside``), futures and handles are made that are known."""
 
@@ -69,7 +74,7 @@ class Collector:
         self.beyond = False
         self.ours = Ours()
         #: Whether another than the callbacks themselves cancels what stands in the line.
-        self.lined: Callable[[object], bool] = lambda handle: False
+        self.lined: Callable[[object], bool] = cancels_none
 
     def begin(self, worker: int, place: int, *, lines: bool = False, last: bool = False) -> None:
         """A step begins that has this place in the line. ``lines``: it lets nobody pass."""
@@ -89,12 +94,22 @@ class Collector:
 
     def touch(self, key: Hashable, write: bool) -> None:
         """The step reads or writes ``key``."""
-        self.now.touch(key, write)
+        touched = self.now.touched
+        if write or key not in touched:
+            touched[key] = write
 
     def posted(self, place: int) -> None:
         """This step takes a place in the line."""
         if self.now is not self._aside:
             self.line.posted[place] = len(self.steps) - 1
+
+    def wakes(self, place: int, worker: int) -> None:
+        """This step takes a place in the line for the next step of ``worker``, whom it wakes."""
+        now = self.now
+        if now is not self._aside:
+            self.line.posted[place] = len(self.steps) - 1
+        now.touched["pc", worker] = True
+        now.touched.setdefault(LINE, False)
 
     # --- objects of the loop's library -------------------------------------------------------
     def made(self, obj: object) -> None:
@@ -113,8 +128,10 @@ class Collector:
         known = self._labels.get(identity(obj))
         if known is None:
             self.beyond = True
-        else:
-            self.now.touch(known[1], write)
+            return
+        key, touched = known[1], self.now.touched
+        if write or key not in touched:
+            touched[key] = write
 
     def outcome(self, obj: Any, write: bool) -> None:
         """Whether a task or a future has ended is read or written."""
@@ -135,7 +152,9 @@ class Collector:
     def used(self, label: str, kind: int) -> None:
         """A variable is read or written."""
         step, write = self.now, kind != READ
-        step.touch(("variable", label), write)
+        key, touched = ("variable", label), step.touched
+        if write or key not in touched:
+            touched[key] = write
         about = self._kinds.get(label)
         if about is not None:  # it has no name of its own, as a path has
             step.kinds[about] = write or step.kinds.get(about, False)
