@@ -614,6 +614,7 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_a_free_run_is_shrunk": 0,
         "test_a_shrunk_trace_replays_on_the_real_backend": 0,
         "test_known_minimum": 3,
+        "test_of_real_code_it_comes_to_the_same_too": 2,
         "test_passes_alone_reach_the_minimum": 3,
         "test_the_search_for_the_fewest_agrees_with_brute_force": 3,
     },

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+import tracelock
 from tests.conformance.test_library import FILES, scenario_in, small_program
 from tests.helpers.amount import amount
 from tests.helpers.support import random_run
@@ -19,7 +22,7 @@ from tests.oracles.generate import THEMES, generate
 from tracelock.engine.recording import record_log
 from tracelock.errors import ImpossibleHere, TraceError, UsageError
 from tracelock.explore.running import Executed, Guide, Runner, preemptions, same_failure
-from tracelock.explore.shrink import twin
+from tracelock.explore.shrink import known, twin
 from tracelock.explore.shrink.best import Effort, Shrinking, sort_key
 from tracelock.explore.shrink.commuting import accesses_of, causes, dependences, reordered
 from tracelock.explore.shrink.fewest import fewest
@@ -103,6 +106,60 @@ def test_known_minimum(path: Path, backend: str, switches: int) -> None:
         check(runner, start, shrunk)
         assert shrunk.executed.switches == switches
         assert (shrunk.minimum, shrunk.certified, shrunk.fewest) == ("proved", True, switches)
+
+
+def test_it_comes_to_the_same_if_every_plan_is_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    starts = []
+    for one in FAILING[::3]:
+        path, backend, _ = one.values
+        runner = runner_of(path, backend)
+        starts.append((runner, next(failures(runner, 4))))
+
+    def shrunk(runner: Runner, start: Executed) -> tuple[Any, ...]:
+        one = shrink(runner, start, effort=Effort(states=0, seconds=None))
+        nearest = twin.passing_twin(runner, one.executed, states=0)
+        passing = nearest.passing.picks if isinstance(nearest, twin.Twin) else None
+        found = (one.executed.picks, story(one.executed), one.runs, one.certified, one.history)
+        return (*found, passing, nearest.runs)
+
+    first = [shrunk(*one) for one in starts]
+    monkeypatch.setattr(known, "MOST", 0)
+    assert [shrunk(*one) for one in starts] == first
+
+
+@pytest.mark.parametrize("backend", ["threading", "asyncio"])
+def test_of_real_code_it_comes_to_the_same_too(
+    backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class State:
+        def __init__(self) -> None:
+            self.lock = threading.Lock()
+            self.order: list[int] = []
+
+    def works(number: int) -> Any:
+        async def task(state: State) -> None:
+            await asyncio.sleep(0.01)
+            state.order.append(number)
+
+        def thread(state: State) -> None:
+            with state.lock:
+                state.order.append(number)
+
+        return task if backend == "asyncio" else thread
+
+    def shrunk() -> tuple[Any, ...]:
+        found = tracelock.explore(
+            setup=State, workers=[works(number) for number in range(2)],
+            check=lambda state: state.order[0] == 0, backend=backend, seconds=None,
+        )  # fmt: skip
+        assert found.trace is not None and found.shrunk is not None
+        assert isinstance(found.twin, twin.Twin)
+        events = [(one.worker, one.op, one.at) for one in found.trace.events]
+        return events, found.shrunk.runs, found.minimum, found.twin.explanation, found.confirmed
+
+    first = shrunk()
+    monkeypatch.setattr(known, "MOST", 0)
+    assert shrunk() == first
 
 
 @pytest.mark.parametrize(("path", "backend", "switches"), FAILING)

@@ -19,6 +19,7 @@ from tracelock.engine.limits import INTERRUPTED, TIME_UP, Interrupted, TimeUp
 from tracelock.engine.replaying import EndOfTrace, Replay
 from tracelock.errors import Divergence, TraceError, UsageError
 from tracelock.explore.running import Executed, Runner, Tape
+from tracelock.explore.shrink.known import KnownSchedules, Point
 from tracelock.schedulers.base import WORKER, Choice, Scheduler
 from tracelock.trace import Trace, Verdict
 
@@ -78,6 +79,7 @@ class Follower(Scheduler):
 
     def begin(self) -> bool:
         self.picks: list[int] = []
+        self.points: list[Point] = []
         self.lost = -1  # the number of the pick of the tape that could not be had
         self.extra: dict[Block, list[int]] = {}
         self.odd: set[Block] = set()
@@ -90,6 +92,7 @@ class Follower(Scheduler):
 
     def pick(self, choice: Choice) -> int:
         options = choice.options
+        self.points.append((choice.kind, tuple(options), choice.current, choice.seq))
         if choice.kind == WORKER:
             # a task that does not suspend makes several events between two choices
             if self._last >= 0:
@@ -135,7 +138,8 @@ class Follower(Scheduler):
 
 
 class Trials:
-    """Runs plans and tapes of one runner, ``runs`` so far; one controller serves them all.
+    """Tries plans and tapes of one runner, ``runs`` so far; one controller serves them all. What
+    leads to a schedule that was run before counts as any other, and is not run again.
 
     ``cut``: a run is ended at the first choice after its failure (an assertion, an error or an
     invariant; the other verdicts are about the end of a run). ``steps``: a bound on the events
@@ -145,6 +149,7 @@ class Trials:
     def __init__(self, runner: Runner, *, cut: bool = True, steps: int | None = None) -> None:
         self.runner = runner
         self.runs = 0
+        self._known: KnownSchedules[Tried] = KnownSchedules()
         self._follower = Follower(len(runner.program.layout.workers))
         self._controller = runner.controller(self._follower)
         if cut:
@@ -179,6 +184,9 @@ class Trials:
     def _run(self) -> Tried:
         self.runs += 1
         controller, follower = self._controller, self._follower
+        known = self._known.find(follower)
+        if known is not None and len(known.executed.log) < controller.max_steps:
+            return known
         self.runner.backend.controlled(controller, lambda _: True)
         if controller.limit is INTERRUPTED:
             raise Interrupted
@@ -186,7 +194,10 @@ class Trials:
             raise TimeUp
         executed = self.runner.executed(controller, follower.picks)
         extra = tuple(sorted((event, tuple(follower.extra[event])) for event in follower.odd))
-        return Tried(executed, BlockPlan(blocks_of(controller.log), extra))
+        tried = Tried(executed, BlockPlan(blocks_of(controller.log), extra))
+        if controller.limit in (None, CUT) and not controller.killed:  # else it was no schedule
+            self._known.add(follower.points, follower.picks, len(executed.log), tried)
+        return tried
 
 
 def follow_trace(runner: Runner, trace: Trace) -> tuple[Runner, list[int], Verdict]:
