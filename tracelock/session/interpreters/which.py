@@ -135,13 +135,18 @@ class Interpreted:
         finally:
             self.hold(before)
 
+    @property
+    def _tells(self) -> bool:
+        """Whether anything can be known of switches."""
+        return self.backend.hub.gil is not None and _known()
+
     @contextlib.contextmanager
     def noticing(self) -> Iterator[Callable[[Any], list[Switched] | None]]:
         """While this is entered, what lies between the steps of a schedule is kept. Gives what
         tells its preemptive switches from its log; None where that is not known: of processes and
         tasks, and on an interpreter without a table."""
         hub = self.backend.hub
-        if hub.gil is None or not _known():
+        if not self._tells:
             yield lambda log: None
             return
         before, hub.gaps = hub.gaps, []
@@ -151,7 +156,9 @@ class Interpreted:
             hub.gaps = before
 
     def switched(self, executed: Executed) -> list[Switched] | None:
-        """The preemptive switches of a schedule, which is run again for that."""
+        """The preemptive switches of a schedule, which is run again for that; see ``noticing``."""
+        if not self._tells:
+            return None
         with self.noticing() as noticed:
             again = self.runner.execute(executed.picks)
             if again is None or _steps(again.log) != _steps(executed.log):
