@@ -400,18 +400,22 @@ class Exploration(Opened):
     def _make_small(self, explored: Explored) -> None:
         """Shrink the failing schedule, and find its passing twin."""
         from tracelock.explore.shrink.best import Effort
+        from tracelock.explore.shrink.known import KnownSchedules
         from tracelock.explore.shrink.schedule import shrink
         from tracelock.explore.shrink.twin import passing_twin
 
         host, effort = self.host, Effort()
+        known: KnownSchedules[Any] = KnownSchedules()  # of these models, which are held as they are
         if self._end is not None and effort.seconds is not None:
             effort.seconds = min(effort.seconds, max(0.1, (self._end - monotonic()) / 2))
         try:
-            explored.shrunk = shrunk = shrink(host.models, self._executed, effort=effort)
+            explored.shrunk = shrunk = shrink(
+                host.models, self._executed, effort=effort, known=known
+            )
             self._executed = shrunk.executed
             explored.minimum = shrunk.minimum
             left = None if self._end is None else max(0.1, (self._end - monotonic()) / 2)
-            explored.twin = passing_twin(host.models, self._executed, seconds=left)
+            explored.twin = passing_twin(host.models, self._executed, seconds=left, known=known)
         except UsageError as error:
             host.notes.append(host.not_confirmed(str(error), 0, 1))
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from time import monotonic
 
 from tracelock.explore.running import Runner, same_failure
+from tracelock.explore.shrink.known import KnownSchedules
 from tracelock.explore.shrink.trials import Block, BlockPlan, Extra, Trials, Tried
 from tracelock.trace import Verdict
 
@@ -61,14 +62,20 @@ class Shrinking:
     """One shrink: its best schedule, the gate, and what it cost."""
 
     def __init__(
-        self, runner: Runner, first: Tried, target: Verdict, effort: Effort, anywhere: bool
+        self,
+        runner: Runner,
+        first: Tried,
+        target: Verdict,
+        effort: Effort,
+        anywhere: bool,
+        known: KnownSchedules[Tried] | None = None,
     ) -> None:
         self.runner = runner
         self.layout = runner.program.layout
         self.target = target
         self.anywhere = anywhere
         self.effort = effort
-        self.trials = Trials(runner)
+        self.trials = Trials(runner, known=known)
         self.end = None if effort.seconds is None else monotonic() + effort.seconds
         self.best = first
         self.key = sort_key(first)

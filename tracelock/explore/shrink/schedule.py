@@ -21,8 +21,9 @@ from tracelock.errors import InternalError, UsageError
 from tracelock.explore.running import Executed, Runner, same_failure
 from tracelock.explore.shrink.best import Effort, Improvement, Shrinking, Spent
 from tracelock.explore.shrink.fewest import Fewest, fewest
+from tracelock.explore.shrink.known import KnownSchedules
 from tracelock.explore.shrink.passes import ALL_PASSES, COARSE
-from tracelock.explore.shrink.trials import Trials, follow_trace
+from tracelock.explore.shrink.trials import Trials, Tried, follow_trace
 from tracelock.trace import Trace, Verdict
 from tracelock.trace.verdict import FAILED
 
@@ -57,12 +58,14 @@ def shrink(
     effort: Effort | None = None,
     *,
     anywhere: bool = False,
+    known: KnownSchedules[Tried] | None = None,
 ) -> Shrunk:
     """The smallest schedule that fails as ``start`` does, see ``sort_key``.
 
     ``start``: a schedule that was run, its picks, or a trace of any backend, a free run's too.
     ``target``: the failure to keep, by default that of ``start``; kept is its kind and where it
-    was (``same_failure``), with ``anywhere`` only its kind. The same arguments give the same
+    was (``same_failure``), with ``anywhere`` only its kind. ``known``: schedules of ``runner`` that
+    need not be run, to which those are added that were. The same arguments give the same
     result as long as ``effort.seconds`` is not reached.
 
     Raises UsageError where ``start`` does not fail so, or is no schedule of this program;
@@ -70,20 +73,24 @@ def shrink(
     """
     effort = effort or Effort()
     if isinstance(start, Trace):
+        plain = runner
         runner, picks, verdict = follow_trace(runner, start)
+        if runner is not plain:
+            known = None
         if not same_failure(verdict, start.verdict):
             raise UsageError(
                 f"the trace does not end here as it says: {verdict.kind}, not {start.verdict.kind}"
             )
     else:
         picks = list(start.picks if isinstance(start, Executed) else start)
-    first = Trials(runner).play(picks)
+    known = known or KnownSchedules()
+    first = Trials(runner, known=known).play(picks)
     if first is None:
         raise UsageError("these picks are not those of a schedule of this program")
     found = first.executed.verdict
     if found.kind not in FAILED:
         raise UsageError(f"there is no failure to shrink: the run's verdict is {found.kind}")
-    shrinking = Shrinking(runner, first, target or found, effort, anywhere)
+    shrinking = Shrinking(runner, first, target or found, effort, anywhere, known)
     if not shrinking.same(found):
         raise UsageError(f"the schedule does not fail as it should: {found.message}")
     return _shrink(shrinking)

@@ -139,17 +139,26 @@ class Follower(Scheduler):
 
 class Trials:
     """Tries plans and tapes of one runner, ``runs`` so far; one controller serves them all. What
-    leads to a schedule that was run before counts as any other, and is not run again.
+    leads to a schedule that was run before counts as any other, and is not run again: it is taken
+    from ``known``, schedules of this runner that were cut, to which those with ``cut`` are added.
 
     ``cut``: a run is ended at the first choice after its failure (an assertion, an error or an
     invariant; the other verdicts are about the end of a run). ``steps``: a bound on the events
     of each run, beside the runner's own.
     """
 
-    def __init__(self, runner: Runner, *, cut: bool = True, steps: int | None = None) -> None:
+    def __init__(
+        self,
+        runner: Runner,
+        *,
+        cut: bool = True,
+        steps: int | None = None,
+        known: KnownSchedules[Tried] | None = None,
+    ) -> None:
         self.runner = runner
         self.runs = 0
-        self._known: KnownSchedules[Tried] = KnownSchedules()
+        cuts: KnownSchedules[Tried] = known or KnownSchedules()
+        self._known = [cuts] if cut else [KnownSchedules(), cuts]
         self._follower = Follower(len(runner.program.layout.workers))
         self._controller = runner.controller(self._follower)
         if cut:
@@ -184,9 +193,10 @@ class Trials:
     def _run(self) -> Tried:
         self.runs += 1
         controller, follower = self._controller, self._follower
-        known = self._known.find(follower)
-        if known is not None and len(known.executed.log) < controller.max_steps:
-            return known
+        for each in self._known:
+            known = each.find(follower)
+            if known is not None and len(known.executed.log) < controller.max_steps:
+                return known
         self.runner.backend.controlled(controller, lambda _: True)
         if controller.limit is INTERRUPTED:
             raise Interrupted
@@ -196,7 +206,7 @@ class Trials:
         extra = tuple(sorted((event, tuple(follower.extra[event])) for event in follower.odd))
         tried = Tried(executed, BlockPlan(blocks_of(controller.log), extra))
         if controller.limit in (None, CUT) and not controller.killed:  # else it was no schedule
-            self._known.add(follower.points, follower.picks, len(executed.log), tried)
+            self._known[0].add(follower.points, follower.picks, len(executed.log), tried)
         return tried
 
 

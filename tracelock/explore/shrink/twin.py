@@ -19,6 +19,7 @@ from tracelock.errors import UsageError
 from tracelock.explore.running import Executed, Runner
 from tracelock.explore.shrink.commuting import TIME, accesses_of
 from tracelock.explore.shrink.fewest import fewest
+from tracelock.explore.shrink.known import KnownSchedules
 from tracelock.explore.shrink.trials import FAR, Block, BlockPlan, Trials, Tried, blocks_of
 from tracelock.ops import CHOOSE, NAMES, NOTIFY, Layout
 from tracelock.trace import Verdict
@@ -71,15 +72,18 @@ def passing_twin(
     runs: int = 2_000,
     states: int = 50_000,
     seconds: float | None = None,
+    known: KnownSchedules[Tried] | None = None,
 ) -> Twin | NoTwin:
     """The passing schedule nearest to ``failing``, which is best a shrunk one.
 
     ``runs`` bounds the schedules that are run, ``states`` the search that comes when none of them
-    passes (as where every schedule fails), ``seconds`` the time of both. Raises UsageError where
+    passes (as where every schedule fails), ``seconds`` the time of both. ``known``: schedules of
+    ``runner`` that were cut at their failure, and need not be run. Raises UsageError where
     ``failing`` is no schedule of this program.
     """
-    trials = Trials(runner, cut=False, steps=4 * len(failing.log) + 10_000)
-    own = Trials(runner).play(failing.picks)
+    known = known or KnownSchedules()
+    trials = Trials(runner, cut=False, steps=4 * len(failing.log) + 10_000, known=known)
+    own = Trials(runner, known=known).play(failing.picks)
     if own is None:
         raise UsageError("these picks are not those of a schedule of this program")
     end = None if seconds is None else monotonic() + seconds
