@@ -10,7 +10,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.engine.open import OpenController
-from tracelock.instrument.hub import Phase, contexts
+from tracelock.instrument.hub import Phase, contexts, get_ident
 from tracelock.instrument.worker import Main
 
 if TYPE_CHECKING:
@@ -46,9 +46,10 @@ class Aside:
         controller.scheduler, controller.observer, controller.log = backend.no_choice, None, []
         controller.ended[number] = False
         controller.essential.add(number)
-        hub.enter(number, main)
+        hub.workers[number], hub.batons[number] = main, main.baton
         hub.over, hub.phase = False, phase
-        main.attach()
+        main.ident = get_ident()
+        contexts[main.ident] = main
         return main
 
     def __exit__(self, *exc: object) -> None:
@@ -83,7 +84,6 @@ class LoopAside(Aside):
             controller.failure, controller.limit, controller.threads, [*controller.active]
         )  # fmt: skip
         controller.threads = True  # this one
-        self._backend.no_choice.attach(controller)
         controller.failure = None
         main = super().__enter__()
         tasks.wake_all()

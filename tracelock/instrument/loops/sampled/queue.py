@@ -10,6 +10,7 @@ import weakref
 from collections.abc import Callable
 from contextvars import Context
 from dataclasses import dataclass, field
+from functools import partial
 from sys import getrefcount
 from types import BuiltinFunctionType, MethodType
 from typing import Any, Final
@@ -51,6 +52,16 @@ class SampledLoop(ControlledLoop):
     _debug: bool
     _closed: bool
 
+    #: Each task and future asks for it as it is made. In C, and False where nobody has set it.
+    get_debug: Any = staticmethod(bool)
+
+    def set_debug(self, enabled: bool) -> None:
+        super().set_debug(enabled)
+        if enabled:
+            self.get_debug = partial(bool, True)
+        else:
+            vars(self).pop("get_debug", None)
+
     def call_soon(  # type: ignore[override]
         self, callback: Any, *args: Any, context: Any = None
     ) -> Any:
@@ -59,7 +70,11 @@ class SampledLoop(ControlledLoop):
         if (
             task.__class__ is not ControlledTask or context is None or self._debug or self._closed
             or get_ident() != tasks.ident
-            or (type(callback) not in _STEPS and not _is_step(callback))
+            or not (
+                (kind := type(callback)) in _STEPS
+                or (kind is BuiltinFunctionType and callback.__name__ in _NAMES)
+                or _is_step(callback)
+            )
         ):  # fmt: skip
             return super().call_soon(callback, *args, context=context)
         worker = task.worker
@@ -73,9 +88,8 @@ class SampledLoop(ControlledLoop):
 
 
 def _is_step(callback: Any) -> bool:
+    """Whether this is how asyncio goes on with a task, of which not all kinds are known yet."""
     kind = type(callback)
-    if kind in _STEPS or (kind is BuiltinFunctionType and callback.__name__ in _NAMES):
-        return True
     if stepping(callback) is None:
         return False
     if kind is BuiltinFunctionType:
