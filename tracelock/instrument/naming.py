@@ -39,6 +39,8 @@ from tracelock.ops import READ, WRITE, ObjectSpec
 if TYPE_CHECKING:
     from tracelock.instrument.worker import Worker
 
+#: See ``attributes.is_alone``, of classes of which an object has a name; for who asks in each step.
+ALONE: Final = attributes.alone
 SETUP: Final = "setup"  # the worker that ``setup`` runs as
 #: Of the containers that a worker has met last, so many may be gone before the schedule is over.
 _FRESH: Final = 8
@@ -120,7 +122,7 @@ class ObjectNames:
         self._guards.clear()
         self.mortals.begin()
         places.let_go()
-        if not self.deferring:
+        if self._pending and not self.deferring:
             self.apply_pending()
         self.waiting = len(self._pending)
 
@@ -419,7 +421,8 @@ class ObjectNames:
         """Name ``root`` and the objects reachable from it, in a fixed order. None of their code
         runs: a container is read as its built-in base, attributes are what the namespace has."""
         walk(self, root)
-        self.let_go(self._kept)
+        if self._kept:
+            self.let_go(self._kept)
         self.mortals.settle(None)
         if self.mortal and APART:
             count_together(gc.get_objects())  # of which ``setup`` has made all

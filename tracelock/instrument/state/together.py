@@ -94,22 +94,21 @@ class HolderBatch:
             else:
                 self._views += _VIEWS[type(box)](box)
 
-    def _now(self) -> tuple[Any, ...]:
-        return (*chain.from_iterable(self._views), *map(_contents, self._cells))
-
     def _note(self) -> None:
         self._then = None
         # another thread may change one meanwhile; a cell may be empty
         with contextlib.suppress(RuntimeError, ValueError):
             self._modules_then = HeldParts(tuple(chain.from_iterable(self._modules)))
-            self._then = HeldParts(self._now())
+            now = (*chain.from_iterable(self._views), *map(_contents, self._cells))
+            self._then = HeldParts(now)
 
     def _same(self) -> bool:
         if self._then is None:
             return False
         numbers = [version.value for version in self._versions]
         try:
-            if not self._then.are(self._now()):
+            now = (*chain.from_iterable(self._views), *map(_contents, self._cells))
+            if not self._then.are(now):
                 return False
             if numbers != self._numbers:
                 if not self._modules_then.are(tuple(chain.from_iterable(self._modules))):

@@ -75,7 +75,7 @@ class LoopAside(Aside):
     _before: tuple[Any, ...]
 
     def __init__(self, backend: Any, controller: OpenController, phase: int) -> None:
-        super().__init__(backend, controller, phase)
+        Aside.__init__(self, backend, controller, phase)
         self._tasks = backend.tasks
 
     def __enter__(self) -> Main:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from tracelock.instrument.contexts import identity
 from tracelock.instrument.loops.unrecorded import UnrecordedLoop, UnrecordedTask
+from tracelock.instrument.naming import ALONE
 from tracelock.instrument.network.unrecorded import BEYOND, at_once, known
 from tracelock.instrument.steps import PLAIN, shown
 from tracelock.instrument.worker import RUN
@@ -92,7 +93,12 @@ class Sampled:
         if kind not in PLAIN:
             if kind is BuiltinFunctionType:  # it may be a lock's method
                 return False
-            names.name_container(variable, value, self)
+            try:  # most are no containers
+                alone = ALONE[identity(kind)][""]
+            except KeyError:
+                alone = False
+            if not alone:
+                names.name_container(variable, value, self)
         self.last, self.answered = variable, True
         return True
 
