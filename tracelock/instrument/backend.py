@@ -335,7 +335,10 @@ class PythonBackend:
 
     def well(self, controller: OpenController) -> bool:
         """Whether the schedule that has just ended went well."""
-        return self._completed(controller) and self.program.outcome.failure is None
+        return (
+            controller.failure is None and controller.limit is None and not controller.active
+            and self.program.outcome.failure is None
+        )  # fmt: skip
 
     def _blocked(self, controller: OpenController, error: BaseException) -> str:
         """Why ``setup`` or ``check`` does not end. Raises a KeyboardInterrupt of the user's."""

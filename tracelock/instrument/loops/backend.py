@@ -300,7 +300,8 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
         """Call ``setup`` and start the tasks of the workers; the state."""
         hub, program = self.hub, self.program
         state = self._set_up(controller)
-        self._go_on()
+        if self._left_behind:
+            raise Stuck
         self.kept.set_up()
         hub.phase = Phase.RUN
         if program.setup is None:  # whose end leaves it so
@@ -320,7 +321,8 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
         """The same as ``_phases``, as long as all goes well."""
         state = self._start_workers(controller, tasks)
         well = tasks.go()
-        self._go_on()
+        if self._left_behind:
+            raise Stuck
         self.hub.over = True
         controller.active.clear()
         self.kept.ran()

@@ -87,7 +87,7 @@ class Recorder:
                     self._tracelock_name = creation_name(kind, worker)
                     synchronising.add(identity(type(self)))
                 else:  # nobody asks for the name
-                    self._tracelock_name = ""
+                    self._tracelock_name = None
             original(self, *args, **kwargs)
 
         self._replace(owner, "__init__", __init__)

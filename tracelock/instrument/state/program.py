@@ -273,7 +273,7 @@ class KeptState:
     def _differing(self) -> list[Holder]:
         """What is not as it was, of all that is looked at in this schedule."""
         found = [holder for holder in self._hot if holder.changed()]
-        if self._look_everywhere():
+        if self._whole or self._look_everywhere():
             if self._batched != len(self._snapshot.found):
                 self._take_batches()
             new = [holder for holder in self._alone if holder.changed()]

@@ -74,12 +74,10 @@ class LoopAside(Aside):
 
     _before: tuple[Any, ...]
 
-    def __init__(self, backend: Any, controller: OpenController, phase: int) -> None:
-        Aside.__init__(self, backend, controller, phase)
-        self._tasks = backend.tasks
-
     def __enter__(self) -> Main:
-        controller, tasks = self._controller, self._tasks
+        backend: Any = self._backend
+        controller = self._controller
+        tasks = self._tasks = backend.tasks
         self._before = (
             controller.failure, controller.limit, controller.threads, [*controller.active]
         )  # fmt: skip

@@ -39,8 +39,9 @@ class SampledQueue(ControlledReadyQueue):
     calls: dict[int, Step] = field(default_factory=dict)
 
     def clear(self) -> None:
-        ControlledReadyQueue.clear(self)
-        self.calls.clear()
+        for box in (self.asleep, self.steps, self.line, self.resting, self.calls):
+            if box:
+                box.clear()
 
     def __len__(self) -> int:
         return ControlledReadyQueue.__len__(self) + len(self.calls)

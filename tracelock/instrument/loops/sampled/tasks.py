@@ -151,7 +151,7 @@ class SampledAsyncioTasks(UnrecordedAsyncioTasks):
             if task is None or task.done():
                 pending[current] = None
                 if current in essential:
-                    error = self.error_of(member)
+                    error = None if task is None or task.cancelled() else task.exception()
                     if error is not None and not hub.excuses(error):
                         self.failed = not self.beyond
                         return False

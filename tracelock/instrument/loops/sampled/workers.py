@@ -67,7 +67,8 @@ class Sampled:
             return
         self.answered = kind == WRITE
         if variable.shared:
-            hub.controller.values[variable.number] = shown(value)
+            short = type(value) is int or value is None  # as ``shown`` gives them, most of all
+            hub.controller.values[variable.number] = value if short else shown(value)
         elif variable.stamp != names.schedule or not variable.writers & 1 << self.number:
             names.used(variable, self.number, kind)
         if type(value) not in PLAIN:
