@@ -29,6 +29,9 @@ from tracelock.instrument.state.identities import IS_SEEN, picture
 #: Holders of a batch.
 _BATCH: Final = 256
 
+#: As many parts are compared one by one in the time that their picture takes.
+_FEW: Final = 48
+
 #: What stands behind the parts of each box: where one ends and the next begins.
 _END: Final = (object(),)
 
@@ -57,11 +60,11 @@ class HeldParts:
 
     def __init__(self, parts: tuple[Any, ...]) -> None:
         self._parts = parts
-        self._picture = picture(parts) if IS_SEEN else b""
+        self._picture = picture(parts) if IS_SEEN and len(parts) > _FEW else b""
 
     def are(self, now: tuple[Any, ...]) -> bool:
         """Whether these are the same objects, in the same order."""
-        if IS_SEEN:
+        if self._picture:
             return picture(now) == self._picture
         return len(now) == len(self._parts) and all(map(is_, now, self._parts))
 
