@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import functools
 import gc
+import logging
 import os
+import signal
 import sys
+import threading
 import types
+import warnings
+import weakref
 from typing import Any
 
 import pytest
@@ -235,6 +240,52 @@ def test_what_was_changed_of_the_process_and_made_what_it_was_is_as_it_was(
         assert kept.put_back() == ["os.environ"]
         assert os.environ["TRACELOCK_TEST_STATE"] == "as it was"
         assert kept.same()
+
+
+def _another_path() -> None:
+    sys.path = [*sys.path, "another"]
+
+
+#: What each row that is looked at together with others gets to see.
+CHANGES: dict[str, Any] = {
+    "the working directory": lambda: os.chdir(os.sep),
+    "os.umask": lambda: os.umask(0o123),
+    "sys.path": lambda: sys.path.append("another"),
+    "sys.argv": lambda: sys.argv.append("another"),
+    "gc.callbacks": lambda: gc.callbacks.append(print),
+    "warnings.filters": lambda: warnings.simplefilter("ignore", UserWarning),
+    "threading.settrace": lambda: threading.settrace(print),
+    "threading.setprofile": lambda: threading.setprofile(print),
+    "timers of signals": lambda: signal.setitimer(signal.ITIMER_VIRTUAL, 1_000_000),
+    "logging": lambda: logging.disable(logging.CRITICAL),
+    "weakref.finalize": lambda: setattr(weakref.finalize, "_shutdown", True),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_what_is_looked_at_together_is_put_back_row_by_row(name: str) -> None:
+    kept = ProcessWide()
+    try:
+        for _ in range(2):
+            CHANGES[name]()
+            assert not kept.same()
+            assert kept.put_back() == [name]
+            assert kept.same()
+            assert kept.put_back() == []
+    finally:
+        kept.put_back()
+
+
+def test_a_list_in_the_place_of_another_is_looked_at_from_then_on() -> None:
+    kept, before = ProcessWide(), sys.path
+    try:
+        _another_path()
+        assert kept.put_back() == ["sys.path"]
+        sys.path.append("one more")
+        assert kept.put_back() == ["sys.path"]
+        assert sys.path == before
+    finally:
+        sys.path = before
 
 
 @given(st.lists(st.tuples(st.integers(0, 699), st.integers(0, 5)), max_size=12), st.integers(0, 3))

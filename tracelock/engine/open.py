@@ -223,7 +223,10 @@ class OpenController(PlainSteps):
         self.essential.discard(worker)
 
     def ask(self, worker: int, op: Op | None, scopes: Sequence[Any] = ()) -> None:
-        if worker not in self.gone and not (self.closed and op is not None):
+        if op is None:
+            if worker not in self.gone:
+                self._end(worker)
+        elif worker not in self.gone and not self.closed:
             super().ask(worker, op, scopes)
 
     def lose(self, worker: int) -> None:

@@ -4,7 +4,6 @@ and ``check`` around the workers, and what happens when one of them gets stuck."
 from __future__ import annotations
 
 import contextlib
-import inspect
 import threading
 from collections.abc import Callable, Iterator
 from time import process_time
@@ -28,7 +27,7 @@ from tracelock.instrument.invariants.watching import Invariants
 from tracelock.instrument.live_objects import LiveObjects
 from tracelock.instrument.naming import ObjectNames
 from tracelock.instrument.patches import COMMON, Patches
-from tracelock.instrument.program import PythonProgram, name_of
+from tracelock.instrument.program import PythonProgram, is_awaitable, name_of
 from tracelock.instrument.scanning.garbage import Garbage
 from tracelock.instrument.state.program import KeptState
 from tracelock.instrument.threads.aside import Aside
@@ -270,10 +269,11 @@ class PythonBackend:
                     raise
                 except BaseException as error:
                     raise UsageError(f"setup failed: {failure_of(error).message}") from error
-            if inspect.isawaitable(state):
+            if is_awaitable(state):
                 raise UsageError("an async setup needs the asyncio or trio backend")
         self.names.walk(state)
-        self.hub.invariants.made(program.arguments(state), self._patches.now)
+        if self.hub.invariants.given:
+            self.hub.invariants.made(program.arguments(state), self._patches.now)
         return state
 
     def _check(self, controller: OpenController, state: Any) -> None:
@@ -335,7 +335,10 @@ class PythonBackend:
 
     def well(self, controller: OpenController) -> bool:
         """Whether the schedule that has just ended went well."""
-        return self._completed(controller) and self.program.outcome.failure is None
+        return (
+            controller.failure is None and controller.limit is None and not controller.active
+            and self.program.outcome.failure is None
+        )  # fmt: skip
 
     def _blocked(self, controller: OpenController, error: BaseException) -> str:
         """Why ``setup`` or ``check`` does not end. Raises a KeyboardInterrupt of the user's."""

@@ -95,8 +95,7 @@ class Bounds:
 
     def check(self) -> None:
         """Before a schedule: raises Interrupted or TimeUp where there is to be none."""
-        why = self.why(0.0)
-        if why is INTERRUPTED:
+        if self._interrupted:
             raise Interrupted
-        if why:
+        if self.deadline is not None and monotonic() > self.deadline:
             raise TimeUp

@@ -66,6 +66,9 @@ _LONGEST_CALL: Final = 24
 #: Constructors of the standard library that create what they are, or a part that is called so.
 _INNER: Final = {"BoundedSemaphore.__init__": "", "Condition.__init__": ".lock"}
 _spans: dict[tuple[int, int], tuple[CodeType, Span | None]] = {}
+#: What an object is, and the instruction that creates it, where that is the user's own: its code,
+#: the name without a number, the file and the call. Most are.
+_made_at: dict[tuple[str, int, int], tuple[CodeType, str, str, Span | None]] = {}
 #: place -> function, for the trace.
 functions: dict[str, str] = {}
 #: Of each object that was created: its name, the file, the call there that gave it, and which part
@@ -90,6 +93,7 @@ def clear() -> None:
     same_ops.clear()
     _files.clear()
     _spans.clear()
+    _made_at.clear()
     functions.clear()
 
 
@@ -265,23 +269,38 @@ def _of_library(frame: FrameType) -> bool:
 
 def creation_name(kind: str, worker: Worker) -> str:
     """The name of an object that is created here: what it is assigned to, and where."""
-    at, frame = _find(sys._getframe(2))
-    label = _labels.get((kind, at))
-    if label is None:
+    inner = sys._getframe(2)
+    key = (kind, identity(inner.f_code), inner.f_lasti)
+    made = _made_at.get(key)
+    if made is not None:
+        _, base, filename, span = made
+        label = _numbered(base, worker)
+        created[label, filename, span, ""] = None
+        return label
+    at, frame = _find(inner)
+    base = _labels.get((kind, at), "")
+    if not base:
         with aside():  # the program does not read the source
             line = linecache.getline(frame.f_code.co_filename, frame.f_lineno) if frame else ""
         match = _ASSIGNED.search(line.strip())
         name = match.group(1).removeprefix("self.") if match else kind
-        label = _labels[kind, at] = f"{name}@{at}"
-    number = worker.count(label)
+        base = _labels[kind, at] = f"{name}@{at}"
+    label = _numbered(base, worker)
+    if frame is not None:
+        span, part = _call_of(kind, frame, inner)
+        created[label, frame.f_code.co_filename, span, part] = None
+        if frame is inner:  # it is made right there, by code of the user's
+            _made_at[key] = frame.f_code, base, frame.f_code.co_filename, span
+    return label
+
+
+def _numbered(label: str, worker: Worker) -> str:
+    """The name of the next object of this one that a worker makes."""
+    counts = worker.counts
+    number = counts[label] = counts.get(label, 0) + 1
     if number > 1:
         label = f"{label}#{number}"
-    if worker.label != "setup":
-        label = f"{label} of {worker.label}"
-    if frame is not None:
-        span, part = _call_of(kind, frame, sys._getframe(2))
-        created[label, frame.f_code.co_filename, span, part] = None
-    return label
+    return label if worker.label == "setup" else f"{label} of {worker.label}"
 
 
 def _call_of(kind: str, frame: FrameType, inner: FrameType | None) -> tuple[Span | None, str]:

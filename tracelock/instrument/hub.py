@@ -201,7 +201,7 @@ class Hub:
     def begin(self, controller: OpenController) -> None:
         """A schedule begins, in the main thread; ``controller.begin`` has been called."""
         self._clear()
-        if not self.names.deferring:
+        if self.aim.pending and not self.names.deferring:
             self.aim.apply()
         self.controller = controller
         self.schedule = next(_schedules)
@@ -420,7 +420,7 @@ class Hub:
         if number is None:
             number = layout.add(spec)
             self.controller.sync()
-        elif layout.objects[number] != spec:
+        elif (known := layout.objects[number]) is not spec and known != spec:
             layout.objects[number] = spec
             self.controller.remake(number)
         return number

@@ -18,7 +18,7 @@ from tracelock.instrument.contexts import contexts, identity
 from tracelock.ops import ATOMIC, READ, WRITE
 
 if TYPE_CHECKING:
-    from tracelock.instrument.naming import ObjectNames, Variable
+    from tracelock.instrument.naming import NamedObject, ObjectNames, Variable
     from tracelock.instrument.worker import Worker
 
 PART: Final = "__weakref__"
@@ -29,6 +29,8 @@ BY_READ: Final = " dies after "
 _look: Final = ref.__call__
 #: Callbacks of weak references by which a library keeps its own accounts.
 UNTOLD: Final[list[Any]] = []
+#: Of those that may be gone, so many are looked at in one step.
+AT_ONCE: Final = 128
 OURS: Final = 2  # what ``getrefcount`` says of an object that only an attribute has
 
 
@@ -39,6 +41,29 @@ def all_held(*named: Sequence[Any]) -> bool:
             if getrefcount(known.keep) <= OURS:
                 return False
     return True
+
+
+def let_die(self: ObjectNames, fresh: list[NamedObject]) -> None:
+    """Let go of all that nobody has but us, and of what only that had. Of very many, some at a
+    time are looked at: what dies late then proves nothing."""
+    kept = self._kept
+    if len(kept) > AT_ONCE:
+        part, self._kept = kept[:AT_ONCE], kept[AT_ONCE:]
+        before = len(part)
+        self.let_go(part)
+        if len(part) < before:
+            self.doubts["when objects die"] = (
+                "the program notices it, and has many containers: some objects died later than "
+                "they would"
+            )
+        self._kept += part
+        kept = []
+    while not all_held(fresh, kept):
+        before = len(fresh) + len(kept)
+        self.let_go(fresh)
+        self.let_go(kept)
+        if len(fresh) + len(kept) >= before:
+            return
 
 
 class Mortals:

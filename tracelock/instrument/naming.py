@@ -17,9 +17,10 @@ one they are at it too. A search that has noticed something new begins again.
 from __future__ import annotations
 
 import gc
-import weakref
+from _weakref import ref
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from sys import getrefcount
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
@@ -30,7 +31,7 @@ from tracelock.instrument.accesses import attributes, places
 from tracelock.instrument.accesses.containers import LINKED, is_opaque
 from tracelock.instrument.accesses.walking import BOX, CONTAINERS, DICT, shape_of, shapes, walk
 from tracelock.instrument.contexts import identity
-from tracelock.instrument.mortality import OURS, Mortals, all_held
+from tracelock.instrument.mortality import OURS, Mortals, let_die
 from tracelock.instrument.threads.owning import APART, count_together
 from tracelock.objects import VARIABLE
 from tracelock.ops import READ, WRITE, ObjectSpec
@@ -38,11 +39,11 @@ from tracelock.ops import READ, WRITE, ObjectSpec
 if TYPE_CHECKING:
     from tracelock.instrument.worker import Worker
 
+#: See ``attributes.is_alone``, of classes of which an object has a name; for who asks in each step.
+ALONE: Final = attributes.alone
 SETUP: Final = "setup"  # the worker that ``setup`` runs as
 #: Of the containers that a worker has met last, so many may be gone before the schedule is over.
 _FRESH: Final = 8
-#: Of those that may be gone, so many are looked at in one step.
-AT_ONCE: Final = 128
 _IN_C: Final = "its state is kept in C, where other objects may share it"
 _LATE: Final = (
     "the program notices it, and without the GIL an object may die later than its last reference"
@@ -121,7 +122,7 @@ class ObjectNames:
         self._guards.clear()
         self.mortals.begin()
         places.let_go()
-        if not self.deferring:
+        if self._pending and not self.deferring:
             self.apply_pending()
         self.waiting = len(self._pending)
 
@@ -201,34 +202,41 @@ class ObjectNames:
     # --- objects -----------------------------------------------------------------------------
     def identify(self, obj: object, worker: Worker | None, label: str = "") -> NamedObject:
         """The name and variables of ``obj``, which gets a name where it has none."""
-        known = self.objects.get(identity(obj)) or self.lasting.get(identity(obj))
+        number, objects = identity(obj), self.objects
+        known = objects.get(number) or self.lasting.get(number)
         if known is not None:
             return known
         cls = type(obj)  # ``__class__`` may be a property: code of the user's
-        base = places.base_of(obj)
+        try:
+            plain = attributes.alone[identity(cls)][""]
+        except KeyError:
+            plain = attributes.is_alone(cls)
+        base = None if plain else places.base_of(obj)
         if base is not None:
             below = self.identify(base, worker, label)
-            known = NamedObject(below.label, self._keep(obj), below.parts)
-            self.objects[identity(obj)] = known
+            known = objects[number] = NamedObject(below.label, self._keep(obj), below.parts)
             return known
-        if cls is ModuleType or issubclass(cls, type):
+        if not plain and (cls is ModuleType or issubclass(cls, type)):
             name = obj.__name__  # type: ignore[attr-defined]
-            known = self.lasting[identity(obj)] = NamedObject(name, obj)
+            known = self.lasting[number] = NamedObject(name, obj)
             return known
         if label:
-            number = self._counts[label] = self._counts.get(label, 0) + 1
-            label = label if number == 1 else f"{label}#{number}"
+            place = self._counts[label] = self._counts.get(label, 0) + 1
+            label = label if place == 1 else f"{label}#{place}"
         elif worker is not None and worker.label != SETUP:
             label = f"{cls.__name__}#{worker.count(cls.__name__)}@{worker.label}"
         else:
-            number = self._counts[cls.__name__] = self._counts.get(cls.__name__, 0) + 1
-            label = f"{cls.__name__}#{number}"
+            place = self._counts[cls.__name__] = self._counts.get(cls.__name__, 0) + 1
+            label = f"{cls.__name__}#{place}"
+        if plain:
+            known = objects[number] = NamedObject(label, ref(obj, partial(objects.pop, number)))
+            return known
         if cls is places.Closure:
             callers.called[label, ""] = None
-        known = self.objects[identity(obj)] = NamedObject(label, self._keep(obj))
+        known = objects[number] = NamedObject(label, self._keep(obj))
         if attributes.replaces(cls):
             attributes.share(self, obj, places.namespace_of(obj), worker)
-            known = self.objects[identity(obj)]
+            known = objects[number]
         if known.keep is obj:
             if worker is None or worker.label == SETUP:
                 self._kept.append(known)
@@ -254,27 +262,7 @@ class ObjectNames:
                 self.objects.pop(identity(known.keep), None)
                 known.keep = None
 
-    def let_die(self, fresh: list[NamedObject]) -> None:
-        """Let go of all that nobody has but us, and of what only that had. Of very many, some at a
-        time are looked at: what dies late then proves nothing."""
-        kept = self._kept
-        if len(kept) > AT_ONCE:
-            part, self._kept = kept[:AT_ONCE], kept[AT_ONCE:]
-            before = len(part)
-            self.let_go(part)
-            if len(part) < before:
-                self.doubts["when objects die"] = (
-                    "the program notices it, and has many containers: some objects died later than "
-                    "they would"
-                )
-            self._kept += part
-            kept = []
-        while not all_held(fresh, kept):
-            before = len(fresh) + len(kept)
-            self.let_go(fresh)
-            self.let_go(kept)
-            if len(fresh) + len(kept) >= before:
-                return
+    let_die = let_die
 
     def _keep(self, obj: object) -> object:
         """What keeps the address from being used again: a weak reference if possible, since
@@ -284,7 +272,8 @@ class ObjectNames:
         if DICT <= shape_of(cls)[0] <= BOX and cls.__module__ in ("builtins", "collections"):
             return obj
         try:
-            return weakref.ref(obj, lambda _: objects.pop(address, None))
+            # called with the reference, which is what ``pop`` gives where there is nothing
+            return ref(obj, partial(objects.pop, address))
         except TypeError:
             return obj
 
@@ -432,7 +421,8 @@ class ObjectNames:
         """Name ``root`` and the objects reachable from it, in a fixed order. None of their code
         runs: a container is read as its built-in base, attributes are what the namespace has."""
         walk(self, root)
-        self.let_go(self._kept)
+        if self._kept:
+            self.let_go(self._kept)
         self.mortals.settle(None)
         if self.mortal and APART:
             count_together(gc.get_objects())  # of which ``setup`` has made all

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from types import ModuleType
+from types import CoroutineType, GeneratorType, ModuleType
 from typing import Any, ClassVar, Final
 
 from tracelock.engine.open_layout import OpenLayout
 from tracelock.errors import StepFailure, UsageError
+from tracelock.instrument.accesses.by_type import by_type, entry
+from tracelock.instrument.contexts import class_line, identity
 from tracelock.instrument.crashes.rules import CrashRules
 from tracelock.instrument.loops.aim import Aim, chosen_of
 from tracelock.instrument.network.rules import NetworkRules
@@ -25,6 +27,9 @@ FORMAT: Final = "tracelock-scenario/1"
 _BLOCKING: Final = frozenset({"lock", "rlock"})
 
 Work = Callable[..., Any]
+_awaited: Final = by_type()
+#: Objects of which each says by itself whether it can be awaited, and those that can.
+_AWAITED: Final = (GeneratorType, CoroutineType, Awaitable)
 
 
 def name_of(function: Any) -> str:
@@ -62,6 +67,18 @@ def error_name(error: type[BaseException]) -> str:
     if error.__module__ == "builtins":
         return error.__name__
     return f"{error.__module__}:{error.__qualname__}"
+
+
+def is_awaitable(obj: object) -> bool:
+    """``inspect.isawaitable``, which of most objects can be told by their class."""
+    cls = type(obj)
+    try:
+        may = _awaited[identity(cls)][""]
+    except KeyError:
+        may = entry(_awaited, cls)[""] = issubclass(cls, _AWAITED) or any(
+            "__class__" in each.__dict__ for each in class_line(cls) if each is not object
+        )
+    return may and inspect.isawaitable(obj)
 
 
 def worker_names(workers: Sequence[Work]) -> list[str]:

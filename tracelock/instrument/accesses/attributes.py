@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.instrument.accesses import places
 from tracelock.instrument.accesses.by_type import by_type, entry
+from tracelock.instrument.accesses.containers import is_opaque
 from tracelock.instrument.accesses.elsewhere import codes_of
+from tracelock.instrument.accesses.walking import OTHER, shape_of
 from tracelock.instrument.contexts import class_line, class_names, identity
 from tracelock.ops import WRITE
 
@@ -29,6 +31,9 @@ ENDING: Final = f".{WHOLE}"
 _NONE: Final[dict[str, object]] = {}
 _ROWS: Final = (list, tuple, type(_NONE.items()))
 _replacing: Final = by_type()
+#: What ``is_alone`` says of classes; read it directly.
+alone: Final = by_type()
+_weak_references: Final[Any] = vars(type)["__weakrefoffset__"].__get__
 
 
 def spread(
@@ -108,6 +113,18 @@ def replaces(type_: type) -> bool:
             for value in list(class_names(cls).values())
             for code in codes_of(value)
         )
+    return found
+
+
+def is_alone(type_: type) -> bool:
+    """Whether an object of a class is named for itself, and by a weak reference: it is no class,
+    module or container, no view of another object, and shares its attributes with none."""
+    found = bool(
+        shape_of(type_)[0] == OTHER and _weak_references(type_)
+        and not issubclass(type_, (memoryview, places.Closure))
+        and not is_opaque(type_) and not replaces(type_)
+    )  # fmt: skip
+    entry(alone, type_)[""] = found
     return found
 
 

@@ -36,6 +36,9 @@ from tracelock.instrument.accesses.matching import read_for
 from tracelock.instrument.accesses.places import Home, cache_named, place_of
 from tracelock.instrument.accesses.plans import (
     LOCKS,
+    data_read,
+    instance_data,
+    instance_write,
     method_plans,
     plan_read,
     plan_write,
@@ -76,6 +79,9 @@ def attribute(obj: Any, name: str, site: Site) -> Any:
         plan = plan_read(type_, name)
     if plan is None:
         return obj
+    if plan is instance_data and context.reads_at_once:  # in one call less
+        done = context.read_at_once(obj, name, site)  # type: ignore[attr-defined]
+        return obj if done is True else data_read(done, obj, name, site, context)
     return plan(obj, name, site, context)
 
 
@@ -108,7 +114,9 @@ def storing(obj: Any, name: str, site: Site, value: object = None) -> Any:
         plan = write_plans[identity(type_)][name]
     except KeyError:
         plan = plan_write(type_, name)
-    if plan is not None:
+    if plan is instance_write:
+        context.access(ops.WRITE, obj, name, site, value)  # in one call less
+    elif plan is not None:
         plan(obj, name, site, context, value)
     return obj
 

@@ -34,13 +34,10 @@ Plan = Callable[[Any, str, Site, Context], Any]
 WritePlan = Callable[[Any, str, Site, Context, object], None]
 
 LOCKS: Final = (type(allocate_lock()), type(RLock()))
-_LOCK_METHODS: Final = frozenset(
-    {
-        "acquire", "release", "locked", "acquire_lock", "release_lock", "locked_lock",
-        "__enter__", "__exit__", "_release_save", "_acquire_restore", "_is_owned",
-        "_recursion_count",
-    }
-)  # fmt: skip
+_LOCK_METHODS: Final = frozenset({
+    "acquire", "release", "locked", "acquire_lock", "release_lock", "locked_lock", "__enter__",
+    "__exit__", "_release_save", "_acquire_restore", "_is_owned", "_recursion_count",
+})  # fmt: skip
 _ABSENT: Final = object()
 _peek = object.__getattribute__
 #: Named accesses through ``object`` itself, as frozen dataclasses do them.
@@ -118,7 +115,7 @@ def _plan_of(type_: type, name: str) -> Plan | None:
     if (reader := implied.reads_in_c(type_, name)) is not None:
         return reader
     if implied.keeps_in_c(type_, holder, name, value):
-        return _read_in_c if name[:2] == "__" or type(value) is property else _instance_data
+        return _read_in_c if name[:2] == "__" or type(value) is property else instance_data
     if isinstance(value, MemberDescriptorType):
         return _of_instance(type_, name) if "__slots__" in holder.__dict__ else None
     if type(value) is property and elsewhere.tells(type_, value):
@@ -139,7 +136,7 @@ def _plan_of(type_: type, name: str) -> Plan | None:
 def _of_instance(type_: type, name: str) -> Plan:
     if elsewhere.is_changed(type_, name):
         return _changed
-    return _table if elsewhere.is_read(type_, name) else _instance_data
+    return _table if elsewhere.is_read(type_, name) else instance_data
 
 
 def _is_lock(type_: type) -> bool:
@@ -169,7 +166,7 @@ def _write_plan(type_: type, name: str) -> WritePlan | None:
         if field or (type(value) in DESCRIPTORS and access_of(type_, name) is not None):
             return _write_contents
         if isinstance(value, MemberDescriptorType) and "__slots__" in holder.__dict__:
-            return _write_elsewhere if elsewhere.is_read(type_, name) else _write
+            return _write_elsewhere if elsewhere.is_read(type_, name) else instance_write
         if type(value) in DESCRIPTORS:
             return setting_up.state_written if type_ in implied.CHANGING_CALLS else None
         return _write_over if type_.__dictoffset__ and not _keeps_out(type(value)) else None
@@ -177,7 +174,7 @@ def _write_plan(type_: type, name: str) -> WritePlan | None:
         return _write_module
     if not type_.__dictoffset__:
         return None
-    return _write_elsewhere if elsewhere.is_read(type_, name) else _write
+    return _write_elsewhere if elsewhere.is_read(type_, name) else instance_write
 
 
 def is_direct(plan: Plan | None) -> bool:
@@ -188,10 +185,13 @@ def is_direct(plan: Plan | None) -> bool:
 # --- reads -----------------------------------------------------------------------------------
 
 
-def _instance_data(obj: Any, name: str, site: Site, context: Context) -> Any:
-    value = context.reads_at_once and context.read_at_once(obj, name, site)  # type: ignore[attr-defined]
-    if value is True:
-        return obj
+def instance_data(obj: Any, name: str, site: Site, context: Context) -> Any:
+    done = context.reads_at_once and context.read_at_once(obj, name, site)  # type: ignore[attr-defined]
+    return obj if done is True else data_read(done, obj, name, site, context)
+
+
+def data_read(value: object, obj: Any, name: str, site: Site, context: Context) -> Any:
+    """The rest of a read. ``value``: what ``read_at_once`` gave, if it was not True."""
     if value is False:
         context.access(ops.READ, obj, name, site)
         try:  # nothing else runs until the real load: it gets this same value
@@ -207,7 +207,7 @@ def _instance_data(obj: Any, name: str, site: Site, context: Context) -> Any:
 
 def _table(obj: Any, name: str, site: Site, context: Context) -> Any:
     """What code that is not looked into reads too."""
-    plan = _instance_data(obj, name, site, context)
+    plan = instance_data(obj, name, site, context)
     elsewhere.table(_peek_at(obj, name), obj, name, context)
     return plan
 
@@ -237,7 +237,7 @@ def _class_default(obj: Any, name: str, site: Site, context: Context) -> Any:
     if holder is not None and _own(obj, name) is _ABSENT:
         context.access(ops.READ, holder, name, site)
         elsewhere.of_class(holder, name, class_names(holder).get(name), context)
-    return _instance_data(obj, name, site, context)
+    return instance_data(obj, name, site, context)
 
 
 def _own(obj: Any, name: str) -> object:
@@ -272,7 +272,7 @@ def _overridden(obj: Any, name: str, site: Site, context: Context) -> Any:
     """A method or cached value that some instance was seen to replace."""
     if _own(obj, name) is _ABSENT:
         return obj
-    return _instance_data(obj, name, site, context)
+    return instance_data(obj, name, site, context)
 
 
 def _class_data(obj: Any, name: str, site: Site, context: Context) -> Any:
@@ -324,7 +324,7 @@ def _module_data(obj: Any, name: str, site: Site, context: Context) -> Any:
         return obj
     elif elsewhere.is_for_tools(name):
         elsewhere.table(value, obj, name, context)
-    return _instance_data(obj, name, site, context)
+    return instance_data(obj, name, site, context)
 
 
 def _pop(obj: Any, name: str, site: Site, context: Context) -> Any:
@@ -376,7 +376,7 @@ _DIRECT: Final = (*_CONTAINER.values(), _super, _lock)
 # --- writes ----------------------------------------------------------------------------------
 
 
-def _write(obj: Any, name: str, site: Site, context: Context, value: object) -> None:
+def instance_write(obj: Any, name: str, site: Site, context: Context, value: object) -> None:
     context.access(ops.WRITE, obj, name, site, value)
 
 

@@ -79,12 +79,18 @@ def walk(names: ObjectNames, root: object) -> None:
     objects = names.objects
     pending: deque[tuple[object, str]] = deque([(root, "state")])
     seen: set[int] = set()
+    known_shapes = shapes  # asked directly: this is done for all that there is, each time
     while pending and len(seen) < MOST:
         obj, name = pending.popleft()
-        kind, space = shape_of(type(obj))
-        if kind == ATOM or identity(obj) in seen:
+        cls = type(obj)
+        try:
+            kind, space = known_shapes[identity(cls)][""]
+        except KeyError:
+            kind, space = shape_of(cls)
+        number = identity(obj)
+        if kind == ATOM or number in seen:
             continue
-        seen.add(identity(obj))
+        seen.add(number)
         if kind == WEAK:
             names.mortals.created(obj, None)  # type: ignore[arg-type]
             continue
@@ -109,10 +115,14 @@ def walk(names: ObjectNames, root: object) -> None:
             except (AttributeError, TypeError):
                 continue
         if type(namespace) is dict:
-            known = objects.get(identity(obj)) or names.identify(obj, None)
+            known = objects.get(number) or names.identify(obj, None)
             label = known.label
             for name, value in namespace.items():
-                kind = shape_of(type(value))[0]
+                cls = type(value)
+                try:
+                    kind = known_shapes[identity(cls)][""][0]
+                except KeyError:
+                    kind = shape_of(cls)[0]
                 if kind != ATOM:
                     # what a container contains is not the attribute that it is kept in
                     contents = "[]" if DICT <= kind <= BOX else ""

@@ -65,6 +65,11 @@ class AccountKeeper:
         """Packages written in C, ``ctypes`` and the like, that workers were seen to use."""
         return [] if self._recorder is None else sorted(self._recorder.in_c.found)
 
+    @property
+    def uses_c(self) -> bool:
+        """Whether there are any such."""
+        return self._recorder is not None and bool(self._recorder.in_c.found)
+
     def close(self) -> None:
         """Control is over, and no thread is left: there is nothing more to record."""
         hub = self.hub

@@ -133,7 +133,9 @@ class Paths(Wing):
     def ended(self) -> None:
         """What workers have left open that did not come to their ends is closed: nobody else can,
         and there may be thousands of such schedules."""
-        over = self.hub.controller.ended if self._bare else ()
+        if not self._bare:
+            return
+        over = self.hub.controller.ended
         for descriptor, (worker, what) in self._bare.items():
             with contextlib.suppress(OSError):
                 if not over[worker] and os.path.samestat(what, os.fstat(descriptor)):

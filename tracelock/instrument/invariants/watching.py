@@ -129,10 +129,8 @@ class Invariants:
         self._seen, self._last = 0, None
 
     def made(self, arguments: Sequence[Any], now: Callable[[Any], Any]) -> None:
-        """``setup`` has run: what it gave is what invariants are called with. ``now`` gives a
-        function as it is under control."""
-        if not self.given:
-            return
+        """``setup`` has run: what it gave is what those that are given are called with. ``now``
+        gives a function as it is under control."""
         self._now[:0] = [
             self._made(now(function), arguments, watched)
             for function, watched in zip(self.given, self.watched, strict=False)

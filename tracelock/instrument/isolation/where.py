@@ -208,7 +208,7 @@ class Isolation:
         """Whether the schedules that ran in this process have shown what is to be decided."""
         if self.wanted != "auto" or self._decided or self._inside:
             return False
-        return bool(self.backend.kept.leaked or self.backend.account.in_c)
+        return bool(self.backend.kept.leaked or self.backend.account.uses_c)
 
     def _batch(self, controller: OpenController, done: Callable[[Any], bool]) -> bool:
         """Run a batch of schedules in a forked process. Whether there may be more."""

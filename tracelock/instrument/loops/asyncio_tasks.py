@@ -281,7 +281,9 @@ class AsyncioTasks(LoopTasks):
     def unretrieved(self) -> list[tuple[str, BaseException]]:
         found, self._lost = self._lost, []
         left = [(worker, worker.task) for worker in self.order if not worker.given]
-        for worker, task in [*left, *((worker, look()) for worker, look in self._over)]:
+        if self._over:
+            left += [(worker, look()) for worker, look in self._over]
+        for worker, task in left:
             if task is not None and task.done() and task._log_traceback:
                 task._log_traceback = False
                 found.append(_never_retrieved(worker, task._exception))
@@ -354,8 +356,9 @@ class AsyncioTasks(LoopTasks):
                 task._log_traceback = False
         self.ready.clear()
         self.loop._closed = True  # type: ignore[attr-defined]
-        if self.loop._selector is not None:  # the program has not closed it
-            self.loop._selector.close()
+        selector = self.loop._selector
+        if selector is not None and (selector.used or selector.queued):
+            selector.close()  # the program has not
 
 
 #: Coroutine functions of asyncio that wait for somebody to connect.

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
-import inspect
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from functools import partial
@@ -30,7 +29,7 @@ from tracelock.instrument.loops.recording import tell
 from tracelock.instrument.loops.retelling import Retelling, StepRetelling
 from tracelock.instrument.loops.starving import judge
 from tracelock.instrument.loops.tasks import LoopTasks, TaskWorker
-from tracelock.instrument.program import PythonProgram
+from tracelock.instrument.program import PythonProgram, is_awaitable
 from tracelock.instrument.threads.aside import LoopAside
 from tracelock.instrument.threads.pool import PooledThread
 from tracelock.instrument.worker import Main, MainBlocked, Worker
@@ -167,6 +166,7 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
         assert isinstance(controller, OpenController)
         self._more = True
         self.hub.controller = controller
+        self.no_choice.attach(controller)
         while self._more and not self.stuck:
             back = new_baton()
             back.acquire()
@@ -227,14 +227,16 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
     def unrecorded(self, controller: OpenController) -> Any:
         """Run a schedule of which no record is kept; its tasks, which say whether it is known to
         have gone well. Another one is to follow, with a record, where it has not."""
-        self._tell(self.by_steps)
+        if self._told is not self.by_steps:
+            self._tell(self.by_steps)
         if self.by_steps:  # what steps share without telling so is looked for in each schedule
             self.hub.recorder = self.account.begin(always=True)
         self._begin_life(controller, self.make_unrecorded, self._without_record)
         tasks: Any = self.tasks
         tasks.well = tasks.well and self.hub.error is None
         self.hub.phase = Phase.IDLE
-        self.account.end(controller)
+        if self.hub.recorder is not None:
+            self.account.end(controller)
         self.afresh.end()
         return tasks
 
@@ -298,25 +300,29 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
         """Call ``setup`` and start the tasks of the workers; the state."""
         hub, program = self.hub, self.program
         state = self._set_up(controller)
-        self._go_on()
+        if self._left_behind:
+            raise Stuck
         self.kept.set_up()
         hub.phase = Phase.RUN
-        tasks.leave()
+        if program.setup is None:  # whose end leaves it so
+            tasks.leave()
         if hub.recorder is not None:
             hub.recorder.profile.on()
         tasks.wake_all()
+        arguments = program.arguments(state)
         for number, work in enumerate(program.workers):
             worker = tasks.task_worker(hub, number, tasks, None, True)
             tasks.enter(worker)
             controller.essential.add(number)
-            self.start(tasks, worker, work, program.arguments(state))
+            self.start(tasks, worker, work, arguments)
         return state
 
     def _without_record(self, controller: OpenController, tasks: Any) -> None:
         """The same as ``_phases``, as long as all goes well."""
         state = self._start_workers(controller, tasks)
         well = tasks.go()
-        self._go_on()
+        if self._left_behind:
+            raise Stuck
         self.hub.over = True
         controller.active.clear()
         self.kept.ran()
@@ -384,7 +390,7 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
     def _call(self, main: Main, function: Callable[..., Any], *arguments: Any) -> Any:
         """Call ``function``, and await what it gives where it is a coroutine."""
         result = function(*arguments)
-        if not inspect.isawaitable(result):
+        if not is_awaitable(result):
             return result
         tasks, hub = self.tasks, self.hub
         number = main.number
@@ -410,7 +416,7 @@ class LoopBackend(PythonBackend, Generic[TasksT]):
 async def call_work(work: Callable[..., Any], *arguments: Any) -> Any:
     """Call a worker that is no coroutine function; its result may be awaitable."""
     result = work(*arguments)
-    return await result if inspect.isawaitable(result) else result
+    return await result if is_awaitable(result) else result
 
 
 async def _awaited(awaitable: Any) -> Any:

@@ -90,8 +90,12 @@ class Recorder:
         def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
             worker = here()
             if worker is not None and not worker.importing:
-                self._tracelock_name = creation_name(kind, worker)
-                synchronising.add(identity(type(self)))
+                hub = worker.hub
+                if hub.unrecorded is None or hub.collector is not None:
+                    self._tracelock_name = creation_name(kind, worker)
+                    synchronising.add(identity(type(self)))
+                else:  # nobody asks for the name
+                    self._tracelock_name = None
             original(self, *args, **kwargs)
 
         self._replace(owner, "__init__", __init__)

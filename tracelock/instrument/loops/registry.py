@@ -53,9 +53,7 @@ def keep_apart() -> None:
         known: Any = found
         items, data = list(known), known.data
 
-        def gone(reference: Any, data: set[Any] = data) -> None:
-            data.discard(reference)
-
+        gone = data.discard
         known.__class__ = TaskRegistry
         known._remove = gone
         data.clear()

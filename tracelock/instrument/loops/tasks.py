@@ -41,6 +41,8 @@ EPOCH: Final = START["monotonic"]
 CALLBACKS: Final = "loop:callbacks"
 TIMERS: Final = "loop:timers"
 LOOP: Final = "loop"
+#: What it is.
+_LOOP: Final = ObjectSpec(LOOP, "awaited")
 #: The event of an await that is suspended in an op of this kind.
 _BEGUN: Final = {ACQUIRE: REQUEST, GET: REQUEST, PUT: REQUEST}
 #: The op of an await that a handler of a signal may end; -1: nothing is known of it.
@@ -82,7 +84,9 @@ class TaskWorker(LoopWorker):
     )  # fmt: skip
 
     def __init__(self, hub: Hub, number: int, tasks: LoopTasks, coro: Any, given: bool) -> None:
-        super().__init__(hub, number, tasks.baton)
+        Worker.__init__(self, hub, number, tasks.baton)
+        self.host = None
+        self.own_thread = False
         self.tasks = tasks
         self.coro = coro
         self.given = given
@@ -129,7 +133,8 @@ class LoopTasks:
         layout = hub.layout
         self.callbacks = self.loop_worker(hub, layout.worker(prefix + CALLBACKS), baton)
         self.timers = self.loop_worker(hub, layout.worker(prefix + TIMERS), baton)
-        self.gate = Gate(hub.number_for(ObjectSpec(prefix + LOOP, "awaited")))
+        spec = ObjectSpec(prefix + LOOP, "awaited") if prefix else _LOOP
+        self.gate = Gate(hub.number_for(spec))
         self.gate.timers, self.gate.callbacks = self.timers.number, self.callbacks.number
         if not prefix:
             hub.controller.gate = self.gate
@@ -213,9 +218,10 @@ class LoopTasks:
     # --- common to all -------------------------------------------------------------------------
     def enter(self, worker: Any) -> None:
         """``worker`` is one of this loop's from now on."""
-        self.members[worker.number] = worker
-        self.hub.enter(worker.number, worker)
-        self.hub.controller.loops[worker.number] = self.gate
+        number, hub = worker.number, self.hub
+        self.members[number] = hub.workers[number] = worker
+        hub.batons[number] = worker.baton
+        hub.controller.loops[number] = self.gate
 
     def _label(self, coro: Any, name: Any, parent: Any) -> str:
         base = str(name) if name is not None else getattr(coro, "__name__", type(coro).__name__)

@@ -29,7 +29,7 @@ from tracelock.instrument.state.versions import COUNTED, version_of
 class ProcessState(NamedTuple):
     """``take`` gives it as it is, ``give`` makes it that again. It is taken before each schedule,
     which has to be quick: ``quick`` gives something that differs where this has changed, in less
-    time."""
+    time. What several rows give there is asked for once."""
 
     name: str
     take: Callable[[], Any]
@@ -116,19 +116,20 @@ def _list(owner: Any, name: str, label: str) -> ProcessState:
     def give(then: list[Any]) -> None:
         getattr(owner, name)[:] = then
 
-    return ProcessState(label, lambda: list(getattr(owner, name)), give)
+    return ProcessState(label, lambda: list(getattr(owner, name)), give, _at_once)
 
 
 def _called(
-    label: str, take: Callable[[], Any], give: Callable[[Any], object], refuses: Any = ()
-) -> ProcessState:
+    label: str, take: Callable[[], Any], give: Callable[[Any], object], refuses: Any = (),
+    quick: Callable[[], Any] | None = None,
+) -> ProcessState:  # fmt: skip
     """What a function tells and another one sets, which may raise ``refuses``."""
 
     def put_back(then: Any) -> None:
         with contextlib.suppress(refuses):
             give(then)
 
-    return ProcessState(label, take, put_back)
+    return ProcessState(label, take, put_back, quick)
 
 
 def _mask() -> int:
@@ -193,7 +194,28 @@ def _set_builtins(then: dict[str, Any]) -> None:
     names.update(then)
 
 
+def _at_once() -> tuple[Any, ...]:
+    """What rows would look at by code in Python, in one function."""
+    try:
+        directory = _getcwd()
+    except OSError:
+        directory = None
+    mask = _umask(0o077)
+    _umask(mask)
+    root, finalize = logging.root, weakref.finalize
+    return (
+        directory, mask, [*map(list, _lists(sys))], [*gc.callbacks], [*warnings.filters],
+        [*map(_getitimer, _TIMERS)], _hooks(threading), root.manager.disable, root.level,
+        logging.raiseExceptions, [*root.handlers], _ends(finalize),
+    )  # fmt: skip
+
+
 _umask: Final = os.umask
+_getcwd: Final = os.getcwd
+_getitimer: Final = _signal.getitimer
+_lists: Final = attrgetter("path", "argv")
+_hooks: Final = attrgetter("_trace_hook", "_profile_hook")
+_ends: Final = attrgetter("_shutdown", "_registered_with_atexit")
 _TIMERS: Final = tuple(
     getattr(signal, name) for name in ("ITIMER_REAL", "ITIMER_VIRTUAL", "ITIMER_PROF")
     if hasattr(signal, name)
@@ -207,7 +229,7 @@ _ATTRIBUTES: Final[dict[Any, tuple[str, ...]]] = {
 ROWS: Final = (
     *(_attribute(owner, name) for owner, names in _ATTRIBUTES.items() for name in names),
     _dictionary("os.environ", _ENVIRONMENT, _give_environment),
-    ProcessState("the working directory", _directory, _go_to),
+    ProcessState("the working directory", _directory, _go_to, _at_once),
     ProcessState("signal handlers", _handlers, _handle),
     ProcessState("the locale", partial(_locale.setlocale, locale.LC_ALL), _set_locale),
     _list(sys, "path", "sys.path"),
@@ -219,16 +241,16 @@ ROWS: Final = (
         "sys.setrecursionlimit", sys.getrecursionlimit, sys.setrecursionlimit, RecursionError
     ),
     _called("threading.stack_size", threading.stack_size, threading.stack_size, ValueError),
-    _called("threading.settrace", threading.gettrace, threading.settrace),
-    _called("threading.setprofile", threading.getprofile, threading.setprofile),
+    _called("threading.settrace", threading.gettrace, threading.settrace, quick=_at_once),
+    _called("threading.setprofile", threading.getprofile, threading.setprofile, quick=_at_once),
     _called("gc.set_threshold", gc.get_threshold, lambda then: gc.set_threshold(*then)),
-    _called("os.umask", _mask, _umask),
+    _called("os.umask", _mask, _umask, quick=_at_once),
     _called("faulthandler", faulthandler.is_enabled, _hear_faults, (OSError, ValueError)),
     _called("socket.setdefaulttimeout", _socket.getdefaulttimeout, _socket.setdefaulttimeout),
-    ProcessState("timers of signals", _timers, _stop_timers),
-    ProcessState("warnings.filters", _warning_filters, _set_warning_filters),
-    ProcessState("logging", _logging, _set_logging),
-    ProcessState("weakref.finalize", _finalizing, _set_finalizing),
+    ProcessState("timers of signals", _timers, _stop_timers, _at_once),
+    ProcessState("warnings.filters", _warning_filters, _set_warning_filters, _at_once),
+    ProcessState("logging", _logging, _set_logging, _at_once),
+    ProcessState("weakref.finalize", _finalizing, _set_finalizing, _at_once),
 )  # fmt: skip
 
 
@@ -239,18 +261,19 @@ class ProcessWide:
         self._then = [row.take() for row in ROWS]
         attributes = sum(map(len, _ATTRIBUTES.values()))
         #: The same in fewer steps: what is done before each schedule.
+        quick = dict.fromkeys(row.quick or row.take for row in ROWS[attributes:])
         self._quick: list[Callable[[], Any]] = [
-            *(partial(attrgetter(*names), owner) for owner, names in _ATTRIBUTES.items()),
-            *(row.quick or row.take for row in ROWS[attributes:]),
-        ]
+            *(partial(attrgetter(*names), owner) for owner, names in _ATTRIBUTES.items()), *quick
+        ]  # fmt: skip
         self._as_it_was = [take() for take in self._quick]
 
     def accept(self, name: str) -> None:
         """What the row of this name, no attribute, finds now is what it is to be."""
         number = [row.name for row in ROWS].index(name)
-        self._then[number] = ROWS[number].take()
-        from_end = number - len(ROWS)
-        self._as_it_was[from_end] = self._quick[from_end]()
+        row = ROWS[number]
+        self._then[number] = row.take()
+        place = self._quick.index(row.quick or row.take)
+        self._as_it_was[place] = self._quick[place]()
 
     def same(self) -> bool:
         """Whether all is as it was."""

@@ -273,8 +273,9 @@ class KeptState:
     def _differing(self) -> list[Holder]:
         """What is not as it was, of all that is looked at in this schedule."""
         found = [holder for holder in self._hot if holder.changed()]
-        if self._look_everywhere():
-            self._take_batches()
+        if self._whole or self._look_everywhere():
+            if self._batched != len(self._snapshot.found):
+                self._take_batches()
             new = [holder for holder in self._alone if holder.changed()]
             for batch in self._batches:
                 new += batch.changed()
@@ -287,11 +288,10 @@ class KeptState:
 
     def _take_batches(self) -> None:
         new = self._snapshot.found[self._batched :]
-        if new:
-            self._batched += len(new)
-            found, alone = batches(new)
-            self._batches += found
-            self._alone += alone
+        self._batched += len(new)
+        found, alone = batches(new)
+        self._batches += found
+        self._alone += alone
 
     def close(self) -> None:
         """The exploration is over: what modules and classes hold is put back for the last time.

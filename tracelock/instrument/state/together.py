@@ -29,6 +29,9 @@ from tracelock.instrument.state.identities import IS_SEEN, picture
 #: Holders of a batch.
 _BATCH: Final = 256
 
+#: As many parts are compared one by one in the time that their picture takes.
+_FEW: Final = 48
+
 #: What stands behind the parts of each box: where one ends and the next begins.
 _END: Final = (object(),)
 
@@ -52,54 +55,71 @@ def _box(holder: Holder) -> Any:
     return holder.cell if kind is CellHeld else None  # type: ignore[attr-defined]
 
 
+class HeldParts:
+    """The parts of some boxes at one moment, which stay alive with this."""
+
+    def __init__(self, parts: tuple[Any, ...]) -> None:
+        self._parts = parts
+        self._picture = picture(parts) if IS_SEEN and len(parts) > _FEW else b""
+
+    def are(self, now: tuple[Any, ...]) -> bool:
+        """Whether these are the same objects, in the same order."""
+        if self._picture:
+            return picture(now) == self._picture
+        return len(now) == len(self._parts) and all(map(is_, now, self._parts))
+
+
 class HolderBatch:
-    """Some holders of one kind: of cells, of modules that have a version, or of other boxes."""
+    """Some holders: of cells, of modules that have a version, and of other boxes.
+
+    Of modules the parts are looked at only where their versions are others.
+    """
 
     def __init__(self, holders: Iterable[tuple[Holder, Any]]) -> None:
         self._keep(holders)
         #: What was there as all was as it should be; None until that is known.
-        self._then: tuple[Any, ...] | None = None
-        self._picture = b""
+        self._then: HeldParts | None = None
+        self._modules_then: HeldParts
 
     def _keep(self, holders: Iterable[tuple[Holder, Any]]) -> None:
         self._holders = [*holders]
-        boxes = [box for _, box in self._holders]
-        self._cells = boxes if boxes and type(boxes[0]) is CellType else []
-        self._versions = [
-            one.version for one, _ in self._holders if type(one) is ModuleNames and one.version
-        ]
+        self._cells: list[CellType] = []
+        self._versions: list[Any] = []
+        self._views: list[Iterable[Any]] = []
+        self._modules: list[Iterable[Any]] = []  # the same of those with a version
         self._numbers: list[int] = []
-        self._views = [view for box in boxes if not self._cells for view in _VIEWS[type(box)](box)]
-
-    def _now(self) -> tuple[Any, ...]:
-        if self._cells:
-            return tuple(map(_contents, self._cells))
-        return tuple(chain.from_iterable(self._views))
+        for holder, box in self._holders:
+            if type(box) is CellType:
+                self._cells.append(box)
+            elif type(holder) is ModuleNames and holder.version is not None:
+                self._versions.append(holder.version)
+                self._modules += _VIEWS[type(box)](box)
+            else:
+                self._views += _VIEWS[type(box)](box)
 
     def _note(self) -> None:
         self._then = None
         # another thread may change one meanwhile; a cell may be empty
         with contextlib.suppress(RuntimeError, ValueError):
-            self._then = self._now()
-            self._picture = picture(self._then) if IS_SEEN else b""
+            self._modules_then = HeldParts(tuple(chain.from_iterable(self._modules)))
+            now = (*chain.from_iterable(self._views), *map(_contents, self._cells))
+            self._then = HeldParts(now)
 
     def _same(self) -> bool:
         if self._then is None:
             return False
         numbers = [version.value for version in self._versions]
-        if numbers and numbers == self._numbers:
-            return True
         try:
-            now = self._now()
+            now = (*chain.from_iterable(self._views), *map(_contents, self._cells))
+            if not self._then.are(now):
+                return False
+            if numbers != self._numbers:
+                if not self._modules_then.are(tuple(chain.from_iterable(self._modules))):
+                    return False
+                self._numbers = numbers
         except (RuntimeError, ValueError):
             return False
-        if IS_SEEN:
-            same = picture(now) == self._picture
-        else:
-            same = len(now) == len(self._then) and all(map(is_, now, self._then))
-        if same:
-            self._numbers = numbers
-        return same
+        return True
 
     def changed(self) -> list[Holder]:
         """Those that have changed: they leave the batch."""
@@ -115,21 +135,11 @@ class HolderBatch:
 
 def batches(holders: Iterable[Holder]) -> tuple[list[HolderBatch], list[Holder]]:
     """The holders in batches, and those that are looked at one by one."""
-    by: dict[str, list[tuple[Holder, Any]]] = {}
-    alone = []
+    pairs, alone = [], []
     for holder in holders:
         box = _box(holder)
-        if type(box) is CellType:
-            by.setdefault("cells", []).append((holder, box))
-        elif type(holder) is ModuleNames and holder.version is not None:
-            by.setdefault("modules", []).append((holder, box))
-        elif type(box) in _VIEWS:
-            by.setdefault("others", []).append((holder, box))
+        if type(box) is CellType or type(box) in _VIEWS:
+            pairs.append((holder, box))
         else:
             alone.append(holder)
-    found = [
-        HolderBatch(pairs[at : at + _BATCH])
-        for pairs in by.values()
-        for at in range(0, len(pairs), _BATCH)
-    ]
-    return found, alone
+    return [HolderBatch(pairs[at : at + _BATCH]) for at in range(0, len(pairs), _BATCH)], alone

@@ -10,7 +10,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from tracelock.engine.open import OpenController
-from tracelock.instrument.hub import Phase, contexts
+from tracelock.instrument.hub import Phase, contexts, get_ident
 from tracelock.instrument.worker import Main
 
 if TYPE_CHECKING:
@@ -46,9 +46,10 @@ class Aside:
         controller.scheduler, controller.observer, controller.log = backend.no_choice, None, []
         controller.ended[number] = False
         controller.essential.add(number)
-        hub.enter(number, main)
+        hub.workers[number], hub.batons[number] = main, main.baton
         hub.over, hub.phase = False, phase
-        main.attach()
+        main.ident = get_ident()
+        contexts[main.ident] = main
         return main
 
     def __exit__(self, *exc: object) -> None:
@@ -73,17 +74,14 @@ class LoopAside(Aside):
 
     _before: tuple[Any, ...]
 
-    def __init__(self, backend: Any, controller: OpenController, phase: int) -> None:
-        super().__init__(backend, controller, phase)
-        self._tasks = backend.tasks
-
     def __enter__(self) -> Main:
-        controller, tasks = self._controller, self._tasks
+        backend: Any = self._backend
+        controller = self._controller
+        tasks = self._tasks = backend.tasks
         self._before = (
             controller.failure, controller.limit, controller.threads, [*controller.active]
         )  # fmt: skip
         controller.threads = True  # this one
-        self._backend.no_choice.attach(controller)
         controller.failure = None
         main = super().__enter__()
         tasks.wake_all()

@@ -15,7 +15,7 @@ from typing import Any, Final
 from tracelock.instrument.callers import held, outside_of_library
 from tracelock.instrument.contexts import identity
 from tracelock.instrument.hub import ScheduleOver
-from tracelock.instrument.naming import AT_ONCE
+from tracelock.instrument.mortality import AT_ONCE
 from tracelock.instrument.steps import PLAIN, shown
 from tracelock.instrument.threads.locks import ControlledLock
 from tracelock.instrument.threads.owning import APART

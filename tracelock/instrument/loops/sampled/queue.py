@@ -10,6 +10,7 @@ import weakref
 from collections.abc import Callable
 from contextvars import Context
 from dataclasses import dataclass, field
+from functools import partial
 from sys import getrefcount
 from types import BuiltinFunctionType, MethodType
 from typing import Any, Final
@@ -38,8 +39,9 @@ class SampledQueue(ControlledReadyQueue):
     calls: dict[int, Step] = field(default_factory=dict)
 
     def clear(self) -> None:
-        ControlledReadyQueue.clear(self)
-        self.calls.clear()
+        for box in (self.asleep, self.steps, self.line, self.resting, self.calls):
+            if box:
+                box.clear()
 
     def __len__(self) -> int:
         return ControlledReadyQueue.__len__(self) + len(self.calls)
@@ -51,6 +53,16 @@ class SampledLoop(ControlledLoop):
     _debug: bool
     _closed: bool
 
+    #: Each task and future asks for it as it is made. In C, and False where nobody has set it.
+    get_debug: Any = staticmethod(bool)
+
+    def set_debug(self, enabled: bool) -> None:
+        super().set_debug(enabled)
+        if enabled:
+            self.get_debug = partial(bool, True)
+        else:
+            vars(self).pop("get_debug", None)
+
     def call_soon(  # type: ignore[override]
         self, callback: Any, *args: Any, context: Any = None
     ) -> Any:
@@ -59,7 +71,11 @@ class SampledLoop(ControlledLoop):
         if (
             task.__class__ is not ControlledTask or context is None or self._debug or self._closed
             or get_ident() != tasks.ident
-            or (type(callback) not in _STEPS and not is_step(callback))
+            or not (
+                (kind := type(callback)) in _STEPS
+                or (kind is BuiltinFunctionType and callback.__name__ in _NAMES)
+                or is_step(callback)
+            )
         ):  # fmt: skip
             return super().call_soon(callback, *args, context=context)
         worker = task.worker

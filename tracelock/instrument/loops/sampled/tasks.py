@@ -62,7 +62,8 @@ class SampledAsyncioTasks(UnrecordedAsyncioTasks):
         between, ident, plain = self.callbacks, self.ident, self.plain_step
         timers, callbacks = self.timers.number, between.number
         for worker in self.order:
-            pending[worker.number] = None if self.done(worker) else plain
+            task: Any = worker.task
+            pending[worker.number] = None if task is None or task.done() else plain
         pending[timers] = pending[callbacks] = plain
         choice, (pick, picks) = controller._choice, controller.scheduler.taking()
         # of a uniform draw, the two lines that it is: a call of one takes as long as three of them
@@ -87,7 +88,11 @@ class SampledAsyncioTasks(UnrecordedAsyncioTasks):
                 options = [number for number, place in ready.items() if place <= first]
             if not essential:
                 settling += 1
-                if all(map(self.done, self.order)):
+                for worker in self.order:
+                    task = worker.task
+                    if task is not None and not task.done():
+                        break
+                else:
                     return True
                 if not options or settling > REST:
                     return False
@@ -142,18 +147,19 @@ class SampledAsyncioTasks(UnrecordedAsyncioTasks):
                 except BaseException:  # which the loop would tell of: not here
                     self.beyond = True
                     return False
-            task: Any = member.task
+            task = member.task
             if task is None or task.done():
                 pending[current] = None
                 if current in essential:
-                    if not hub.excuses(self.error_of(member)):
+                    error = None if task is None or task.cancelled() else task.exception()
+                    if error is not None and not hub.excuses(error):
                         self.failed = not self.beyond
                         return False
                     essential.discard(current)
                 else:
                     self.let_go(member)
             # a task that nobody has dies before the next step, as where each has a function's names
-            task = call = callback = args = context = None
+            task = call = callback = args = context = error = None
             gate.inside = -1
             between.uncontrolled = 1
             contexts[ident] = between

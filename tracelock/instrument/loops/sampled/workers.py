@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from tracelock.instrument.contexts import identity
 from tracelock.instrument.loops.unrecorded import UnrecordedLoop, UnrecordedTask
+from tracelock.instrument.naming import ALONE
 from tracelock.instrument.network.unrecorded import BEYOND, at_once, known
 from tracelock.instrument.steps import PLAIN, shown
 from tracelock.instrument.worker import RUN
@@ -66,7 +67,8 @@ class Sampled:
             return
         self.answered = kind == WRITE
         if variable.shared:
-            hub.controller.values[variable.number] = shown(value)
+            short = type(value) is int or value is None  # as ``shown`` gives them, most of all
+            hub.controller.values[variable.number] = value if short else shown(value)
         elif variable.stamp != names.schedule or not variable.writers & 1 << self.number:
             names.used(variable, self.number, kind)
         if type(value) not in PLAIN:
@@ -92,7 +94,12 @@ class Sampled:
         if kind not in PLAIN:
             if kind is BuiltinFunctionType:  # it may be a lock's method
                 return False
-            names.name_container(variable, value, self)
+            try:  # most are no containers
+                alone = ALONE[identity(kind)][""]
+            except KeyError:
+                alone = False
+            if not alone:
+                names.name_container(variable, value, self)
         self.last, self.answered = variable, True
         return True
 
