@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -503,7 +504,8 @@ def test_the_clock_is_looked_at_now_and_then(
     do: list[Any] = [{"let": {"x": 1}}] * body
     if jumps:  # a loop that is left and entered by its segments
         do.append({"if": "x == 0", "then": ["checkpoint"]})
-    assert build([{"repeat": 50_000, "do": do}]).machine(0).begin() is None
+    with rounds.rounds_until(1e9, "much later"):
+        assert build([{"repeat": 50_000, "do": do}]).machine(0).begin() is None
     lines = 50_000 * body
     assert lines / rounds.WORK <= len(looks) <= 30 + 60 * lines / rounds.WORK
 
@@ -801,3 +803,32 @@ def test_a_check_that_cannot_be_evaluated() -> None:
             check.holds(values)
         assert (caught.value.failure, caught.value.at) == ("error", "always[0]")
         assert check.explain(values).startswith("a[n] / m > 0 is false")
+
+
+def test_rounds_of_several_searches_keep_their_own_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However they come and go, and in threads that run machines of one of them."""
+    thread = 1
+    monkeypatch.setattr(rounds, "get_ident", lambda: thread)
+    one, other = rounds.rounds_until(0.0, "of one"), rounds.rounds_until(1e9, "of the other")
+    one.__enter__()
+    bound = rounds.rounds_here()
+    with pytest.raises(LimitReached, match="of one"):
+        rounds.look()
+    thread = 2
+    rounds.look()
+    other.__enter__()
+    with rounds.SharedRounds(bound):  # it runs a machine of the first for once
+        with pytest.raises(LimitReached, match="of one"):
+            rounds.look()
+        rounds.no_more_rounds("interrupted")
+    rounds.look()
+    thread = 1
+    with pytest.raises(LimitReached, match="interrupted"):
+        rounds.look()
+    one.__exit__(None, None, None)
+    rounds.look()
+    assert rounds.seconds_left() == math.inf
+    thread = 2
+    assert rounds.seconds_left() < 1e10
+    other.__exit__(None, None, None)
+    assert not rounds._rounds

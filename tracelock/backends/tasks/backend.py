@@ -16,6 +16,7 @@ from tracelock.backends.tasks.loop import Loop
 from tracelock.engine.controller import Controller
 from tracelock.engine.limits import INTERRUPTED
 from tracelock.engine.linearise.history import FreeRun
+from tracelock.scenario.compile.rounds import SharedRounds, rounds_here
 
 
 class TaskBackend(Backend):
@@ -54,10 +55,12 @@ class TaskBackend(Backend):
             anyio.run(main, backend=self.library)
             return
         failure: list[BaseException] = []
+        rounds = rounds_here()
 
         def body() -> None:
             try:
-                anyio.run(main, backend=self.library)
+                with SharedRounds(rounds):
+                    anyio.run(main, backend=self.library)
             except BaseException as error:
                 failure.append(error)
 

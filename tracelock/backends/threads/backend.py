@@ -45,7 +45,13 @@ from tracelock.ops import (
     Op,
     Value,
 )
-from tracelock.scenario.compile.rounds import no_more_rounds, rounds_until
+from tracelock.scenario.compile.rounds import (
+    Rounds,
+    SharedRounds,
+    no_more_rounds,
+    rounds_here,
+    rounds_until,
+)
 from tracelock.scenario.program import Machine, Program
 
 #: How often the waiting main thread looks whether the workers still get on, in seconds.
@@ -71,6 +77,7 @@ class ThreadingBackend(Backend):
         self._real: list[Any] = []
         self._values: list[Value] = []
         self._controller: Controller
+        self._rounds: Rounds
         self._makers = turnstile_makers(self._turnstile)
 
     # --- the pool ----------------------------------------------------------------------------
@@ -103,7 +110,8 @@ class ThreadingBackend(Backend):
             if self._closing or pool is not self._threads:
                 return
             try:
-                self._go(me)
+                with SharedRounds(self._rounds):
+                    self._go(me)
             except BaseException as error:
                 if self._closing or pool is not self._threads:
                     return
@@ -115,6 +123,7 @@ class ThreadingBackend(Backend):
     # --- one schedule ------------------------------------------------------------------------
     def controlled(self, controller: Controller, done: Callable[[Controller], bool]) -> None:
         with one_core(), rounds_until(None, ""):
+            self._rounds = rounds_here()
             if not self._threads:
                 self._start_pool()
             self._controller = controller

@@ -44,6 +44,7 @@ from tracelock.ops import (
     Raised,
     Value,
 )
+from tracelock.scenario.compile.rounds import Rounds, SharedRounds, rounds_here
 from tracelock.scenario.language.usage import guarded
 from tracelock.scenario.program import Program
 
@@ -87,9 +88,15 @@ class ThreadWorkers:
     def start(self, number: int) -> None:
         """Start the thread of a worker."""
         name = f"tracelock:{self.layout.workers[number].name}"
-        thread = threading.Thread(target=self.worker, args=(number,), name=name, daemon=True)
+        thread = threading.Thread(
+            target=self._begin, args=(number, rounds_here()), name=name, daemon=True
+        )
         self.threads[number] = thread
         thread.start()
+
+    def _begin(self, me: int, rounds: Rounds) -> None:
+        with SharedRounds(rounds):
+            self.worker(me)
 
     # --- a worker ----------------------------------------------------------------------------
     def worker(self, me: int) -> None:
