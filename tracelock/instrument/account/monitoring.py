@@ -15,6 +15,7 @@ from types import BuiltinFunctionType, CodeType, FrameType, MethodDescriptorType
 from typing import Any, Final, TypeVar
 
 from tracelock.instrument.account.profiling import C_CALL, CALL, DEEP, OWN_FOLDER, OnCall, deep
+from tracelock.instrument.account.quiet import Quiet
 from tracelock.instrument.contexts import identity, on_behalf
 from tracelock.instrument.hub import get_ident
 
@@ -38,15 +39,18 @@ def silent(code: CodeType, what: int) -> bool:
 class Monitored:
     """As ``Profile``. ``silent`` says of a code object whether what happens there (``CALL``: it is
     entered; ``C_CALL``: it calls a function in C) tells nothing, whoever is there and however
-    often. While this is entered it can be used; ``usable`` says whether it could be entered."""
+    often; ``quiet``: calls of which ``Quiet`` says that they tell nothing are not told. While this
+    is entered it can be used; ``usable`` says whether it could be entered."""
 
     def __init__(
-        self, on_call: OnCall, unseen: dict[str, str], silent: Callable[[CodeType, int], bool]
-    ) -> None:
+        self, on_call: OnCall, unseen: dict[str, str], silent: Callable[[CodeType, int], bool],
+        quiet: bool = False,
+    ) -> None:  # fmt: skip
         self.usable = False
         self._on_call = on_call
         self._unseen = unseen
         self._silent = silent
+        self._quiet = Quiet() if quiet else Quiet(0)
         self._on: set[int] = set()
         self._number = -1
 
@@ -114,6 +118,9 @@ class Monitored:
         # code that is not silent, by identity; where one has died, another is told needlessly
         enters: set[int] = set()
         calls: set[int] = set()
+        quiet = self._quiet
+        plain, by_loops, functions = quiet.types, quiet.types_for_loops, quiet.functions
+        loops: dict[int, CodeType] = {}  # of these all that is said for loops holds
 
         def entered(code: CodeType, offset: int) -> Any:
             if identity(code) not in enters:
@@ -129,14 +136,23 @@ class Monitored:
                 if silent(code, C_CALL):
                     return never
                 calls.add(identity(code))
+                if code.co_filename.startswith(_LOOPS):
+                    loops[identity(code)] = code
             if get_ident() in on:
+                by_loop = identity(code) in loops
                 if type(function) is MethodDescriptorType:
                     if first is missing:
                         return None
+                    kind = identity(type(first))
+                    if kind in plain or (by_loop and kind in by_loops):
+                        return None
                     # without the class the interpreter may crash: methods that ask for it
                     function = function.__get__(first, type(first))
+                elif by_loop and identity(function) in functions:
+                    return None
                 if isinstance(function, BuiltinFunctionType):
                     tell(_frame(1), C_CALL, function)
+                    quiet.learn(function)
             return None
 
         return entered, called

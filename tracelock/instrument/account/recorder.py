@@ -174,7 +174,7 @@ class CallRecorder:
     @contextmanager
     def throughout(self) -> Iterator[None]:
         """While this is entered every schedule is recorded, on threads that no other ends."""
-        with Monitored(self._told, self.account.unseen, silent) as monitored:
+        with Monitored(self._told, self.account.unseen, silent, self.besides is None) as monitored:
             plain = self.profile
             self.profile = monitored if monitored.usable else plain
             try:
@@ -290,7 +290,7 @@ class CallRecorder:
             self.account.unseen.setdefault(about.sets, OF_ALL)
         if about.where in (OURS, TRUSTED):
             return
-        if self._serves(frame):
+        if about.where != LOOKED and self._serves(frame):
             return
         unseen, module = about.where == OTHER, about.module
         if unseen:

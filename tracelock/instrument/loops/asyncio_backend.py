@@ -85,9 +85,9 @@ class AsyncioLoopBackend(LoopBackend[AsyncioTasks]):
         )
 
     def collecting(self) -> AbstractContextManager[None]:
-        from tracelock.instrument.loops.footprints import tasks
+        from tracelock.instrument.loops.footprints import loop, tasks
 
-        loops = NewLoops(tasks.CollectingLoop, tasks.CollectingQueue)
+        loops = KeptLoops(loop.CollectingLoop, loop.CollectingQueue)
         self._new_collecting = partial(tasks.CollectingTasks, new_loop=loops)
         return tasks.collected(self.hub)
 

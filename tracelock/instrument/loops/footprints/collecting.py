@@ -35,6 +35,11 @@ END: Final = "end"
 MOMENTS: Final = 1e6
 
 
+def cancels_none(handle: object) -> bool:
+    """No handle stands in a line."""
+    return False
+
+
 class Ours:
     """While this is entered (``inside``), futures and handles are made that are known."""
 
@@ -69,7 +74,7 @@ class Collector:
         self.beyond = False
         self.ours = Ours()
         #: Whether another than the callbacks themselves cancels what stands in the line.
-        self.lined: Callable[[object], bool] = lambda handle: False
+        self.lined: Callable[[object], bool] = cancels_none
 
     def begin(self, worker: int, place: int, *, lines: bool = False, last: bool = False) -> None:
         """A step begins that has this place in the line. ``lines``: it lets nobody pass."""
@@ -95,6 +100,14 @@ class Collector:
         """This step takes a place in the line."""
         if self.now is not self._aside:
             self.line.posted[place] = len(self.steps) - 1
+
+    def wakes(self, place: int, worker: int) -> None:
+        """This step takes a place in the line for the next step of ``worker``, whom it wakes."""
+        now = self.now
+        if now is not self._aside:
+            self.line.posted[place] = len(self.steps) - 1
+        now.touched["pc", worker] = True
+        now.touched.setdefault(LINE, False)
 
     # --- objects of the loop's library -------------------------------------------------------
     def made(self, obj: object) -> None:

@@ -3,110 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from asyncio import events
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from types import NoneType
 from typing import Any, ClassVar, Final
 
-from tracelock.instrument.hub import Hub
-from tracelock.instrument.loops.asyncio_loop import (
-    ControlledFuture,
-    ControlledLoop,
-    ControlledReadyQueue,
-    ControlledTask,
-    stepping,
-)
+from tracelock.engine.open import REST
+from tracelock.instrument.hub import Hub, contexts
+from tracelock.instrument.loops.asyncio_loop import ControlledFuture, ControlledTask
 from tracelock.instrument.loops.asyncio_unrecorded import UnrecordedAsyncioTasks
 from tracelock.instrument.loops.footprints.collecting import (
     END,
-    LINE,
     Collecting,
     Collector,
     NamesTold,
+    cancels_none,
 )
-from tracelock.instrument.loops.footprints.rows import COLLECTORS, GATHERING, WAKES, TellingRows
-from tracelock.instrument.loops.tasks import EPOCH, LoopWorker, TaskWorker
+from tracelock.instrument.loops.footprints.loop import CollectingLoop, CollectingQueue
+from tracelock.instrument.loops.footprints.rows import COLLECTORS, GATHERING, TellingRows
+from tracelock.instrument.loops.tasks import LoopWorker, TaskWorker
 from tracelock.instrument.loops.unrecorded import UnrecordedLoop, UnrecordedTask
+from tracelock.schedulers.base import LAST, WORKER
 
 #: What a task may wait for.
 _KNOWN: Final = frozenset({NoneType, ControlledFuture, ControlledTask, GATHERING})
-
-
-@dataclass(slots=True, eq=False)
-class CollectingQueue(ControlledReadyQueue):
-    """The line of the loop: who takes a place in it is told. ``places``: of tasks that could go
-    on."""
-
-    places: dict[int, int] = field(default_factory=dict)
-
-    def put(self, handle: events.Handle) -> None:
-        ControlledReadyQueue.put(self, handle)
-        collector, place = self.tasks.hub.collector, self.count
-        owner = stepping(handle._callback)  # type: ignore[attr-defined]
-        collector.posted(place)
-        starts = True
-        if owner is not None:
-            worker = self.tasks.worker_of(owner)
-            self.places[worker.number] = place
-            starts = not (worker.begun or worker.given)
-            collector.touch(("pc", worker.number), True)
-        collector.touch(LINE, starts)
-
-
-class CollectingLoop(ControlledLoop):
-    """A loop that tells what is asked of it."""
-
-    def __init__(self, tasks: Any) -> None:
-        super().__init__(tasks)
-        self._ready = CollectingQueue(tasks)
-
-    def get_debug(self) -> bool:
-        """Every future and every handle asks this when it is made, also one that code of the
-        program makes without the loop: of such it is not seen what happens to it."""
-        collector = self.tasks.hub.collector
-        if collector is not None and not collector.ours.inside:
-            collector.beyond = True
-        return super().get_debug()
-
-    def _making(self, make: Callable[..., Any], *args: Any, **named: Any) -> Any:
-        collector: Collector = self.tasks.hub.collector
-        with collector.ours:
-            made = make(*args, **named)
-        collector.made(made)
-        return made
-
-    def create_future(self) -> Any:
-        return self._making(super().create_future)
-
-    def call_soon(  # type: ignore[override]
-        self, callback: Any, *args: Any, context: Any = None
-    ) -> Any:
-        return self._making(super().call_soon, callback, *args, context=context)
-
-    def call_at(  # type: ignore[override]
-        self, when: float, callback: Any, *args: Any, context: Any = None
-    ) -> Any:
-        self.tasks.hub.collector.timer(when - EPOCH, callback in WAKES)
-        return self._making(super().call_at, when, callback, *args, context=context)
-
-    def _beyond(self, *args: Any, **kwargs: Any) -> None:
-        self.tasks.hub.collector.beyond = True
-
-    def set_exception_handler(self, handler: Any) -> None:
-        self._beyond()
-        super().set_exception_handler(handler)
-
-    def set_task_factory(self, factory: Any) -> None:
-        self._beyond()
-        super().set_task_factory(factory)
-
-    def run_in_executor(  # type: ignore[override]
-        self, executor: Any, func: Any, *args: Any
-    ) -> Any:
-        self._beyond()
-        return super().run_in_executor(executor, func, *args)
 
 
 class CollectingTask(Collecting, UnrecordedTask):
@@ -142,21 +62,120 @@ class CollectingTasks(UnrecordedAsyncioTasks):
         COLLECTORS.pop(self.ident, None)
         super().close()
         self.hub.collector = None
-
-    def look(self) -> None:
-        super().look()
-        self.beyond = self.beyond or self.collector.beyond
+        self.collector.lined = cancels_none  # or all of a schedule would wait for a collection
 
     def go(self) -> bool:
         self.profile.off()
         self.collects = True
         try:
-            well = super().go()
+            well = self._steps()
         finally:
             self.collects = False
         self.beyond = self.beyond or self.collector.beyond
         self.complete = not self.beyond and self._ended_by_itself()
         return well
+
+    def _steps(self) -> bool:
+        """See ``UnrecordedTasks.go``: the same without a function for each part of a step."""
+        hub, gate, queue, collector = self.hub, self.gate, self.ready, self.collector
+        controller: Any = hub.controller
+        ready, members, pending = gate.ready, self.members, controller.pending
+        calls, places, selector = queue.calls, queue.places, self.polling
+        essential: set[int] = controller.essential
+        between, ident, plain = self.callbacks, self.ident, self.plain_step
+        timers, callbacks = self.timers.number, between.number
+        for worker in self.order:
+            pending[worker.number] = None if self.done(worker) else plain
+        pending[timers] = pending[callbacks] = plain
+        choice, (pick, picks) = controller._choice, controller.scheduler.taking()
+        self.picks = picks
+        choice.kind, choice.pending = WORKER, pending
+        current, settling, steps, most = -1, 0, 0, controller._look
+        on, off, is_done = self.profile.on, self.profile.off, asyncio.Task.done
+        while True:
+            if selector.kept or selector._begun:  # input and output is waited for
+                self.beyond = True
+            if self.beyond or collector.beyond or controller.limit is not None:
+                return False
+            first = gate.first
+            if first == LAST:
+                options = list(ready)
+            else:
+                options = [number for number, place in ready.items() if place <= first]
+            if not essential:
+                settling += 1
+                if all(map(self.done, self.order)):
+                    return True
+                if not options or settling > REST:
+                    return False
+            if len(options) > 1:
+                options.sort()
+            elif not options:
+                when = self.next_time()
+                if when is None:
+                    self.failed = True
+                    return False
+                controller.now = max(controller.now, when)
+                options = [timers]
+            choice.options, choice.current, choice.seq = options, current, steps
+            current = pick(choice)
+            picks.append(current)
+            controller.current = current
+            steps += 1
+            controller.unrecorded = steps
+            if steps > most:
+                if controller._over(steps - 1):
+                    return False
+                most = controller._look
+            if current == timers:
+                self.fire_timers()
+                continue
+            gate.inside = current
+            contexts[ident] = member = members[current]
+            if current == callbacks:
+                member.uncontrolled = 0
+                self.run_callbacks()
+                self.leave()
+                self.callbacks_ran()
+                continue
+            del ready[current]
+            member.begun = True
+            call: Any = calls.pop(current, None)
+            if call is None:
+                self.run_step(member)
+            else:
+                callback, args, context = call
+                collector.begin(current, places.pop(current))
+                collector.now.touched["pc", current] = True
+                on()
+                try:
+                    context.run(callback, *args)
+                except (SystemExit, KeyboardInterrupt):
+                    raise
+                except BaseException:  # which the loop would tell of: not here
+                    self.beyond = True
+                    return False
+                finally:
+                    off()
+                self._looked_at(member)
+            task: Any = member.task
+            if task is None or is_done(task):
+                pending[current] = None
+                if current in essential:
+                    if not hub.excuses(self.error_of(member)):
+                        self.failed = not (self.beyond or collector.beyond)
+                        return False
+                    essential.discard(current)
+                else:
+                    self.let_go(member)
+            # a task that nobody has dies before the next step, as where each has a function's names
+            task = call = callback = args = context = None
+            gate.inside = -1
+            between.uncontrolled = 1
+            contexts[ident] = between
+            if self._ended is not None:
+                self.leave()
+            collector.end()
 
     def _ended_by_itself(self) -> bool:
         """Whether no task was cut off. A callback may have been, when the last task had ended: it
@@ -195,7 +214,12 @@ class CollectingTasks(UnrecordedAsyncioTasks):
         collector, ready, number = self.collector, self.ready, worker.number
         if not self.collects:
             ready.places.pop(number, None)
-            super().run_step(worker)
+            call = ready.calls.pop(number, None)
+            if call is None:
+                super().run_step(worker)
+            else:
+                callback, args, context = call
+                context.run(callback, *args)
             return
         starts = bool(ready.line) and ready.line[0][2] == number
         collector.begin(number, ready.places.pop(number), lines=starts)
@@ -203,7 +227,11 @@ class CollectingTasks(UnrecordedAsyncioTasks):
         self.profile.on()
         super().run_step(worker)
         self.profile.off()
-        task = worker.task
+        self._looked_at(worker)
+
+    def _looked_at(self, worker: TaskWorker) -> None:
+        """A step has been made: whether it was the last of its task, or for what that waits."""
+        collector, number, task = self.collector, worker.number, worker.task
         if asyncio.Task.done(task):
             collector.touch(("done", number), True)
             collector.touch(END, False)

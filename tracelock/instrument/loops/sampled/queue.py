@@ -59,7 +59,7 @@ class SampledLoop(ControlledLoop):
         if (
             task.__class__ is not ControlledTask or context is None or self._debug or self._closed
             or get_ident() != tasks.ident
-            or (type(callback) not in _STEPS and not _is_step(callback))
+            or (type(callback) not in _STEPS and not is_step(callback))
         ):  # fmt: skip
             return super().call_soon(callback, *args, context=context)
         worker = task.worker
@@ -72,7 +72,8 @@ class SampledLoop(ControlledLoop):
         return None  # which nobody looks at, of those who go on with a task
 
 
-def _is_step(callback: Any) -> bool:
+def is_step(callback: Any) -> bool:
+    """Whether asyncio goes on with a task by it, which is the object of this method."""
     kind = type(callback)
     if kind in _STEPS or (kind is BuiltinFunctionType and callback.__name__ in _NAMES):
         return True
@@ -105,8 +106,10 @@ class KeptLoops:
     """Gives the loop of the schedule before where it is as it was and nobody else has it: a program
     may keep it, and libraries keep things by their loop. Else a new one."""
 
-    def __init__(self) -> None:
-        self._make = NewLoops(SampledLoop, SampledQueue)
+    def __init__(
+        self, loop: type[ControlledLoop] = SampledLoop, queue: type[SampledQueue] = SampledQueue
+    ) -> None:
+        self._make = NewLoops(loop, queue)
         self._kept = KeptThing()
         self._queue: Any = None
         self._as_new: dict[str, Any] = {}
