@@ -163,10 +163,12 @@ def is_standard(module: str) -> bool:
 
 
 class Kinds:
-    """What objects of a type are; known by identity, since a metaclass may define ``__hash__``."""
+    """What objects of a type are; known by identity, since a metaclass may define ``__hash__``.
+    ``silent``: types of which nothing is told where code that is looked into has an object."""
 
     def __init__(self) -> None:
         self._known: dict[int, tuple[type, int]] = {}
+        self.silent: set[int] = set()
 
     def of(self, obj: object) -> int:
         """``ATOM``, ``CONTAINER``, ``GUARDED`` (under control itself), ``OPAQUE`` (its state is

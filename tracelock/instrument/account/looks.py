@@ -9,6 +9,7 @@ from types import CodeType, FrameType
 from typing import Any, Final
 
 from tracelock.instrument.account.known import is_standard
+from tracelock.instrument.account.profiling import OWN_FOLDER
 
 _FAST: Final = inspect.CO_OPTIMIZED | inspect.CO_NEWLOCALS
 
@@ -74,11 +75,14 @@ def locals_of(frame: FrameType) -> dict[str, Any]:
 
 
 def cached_codes(caches: Iterable[Any]) -> list[tuple[CodeType, Any]]:
-    """Those of functions outside of the standard library: the code of each, and the cache."""
+    """Those of functions outside of the standard library, but for our own: the code of each, and
+    the cache."""
     found = []
     for cache in caches:
         function = getattr(cache, "__wrapped__", None)  # C code may make one without it
         code = getattr(function, "__code__", None)
-        if code is not None and not is_standard(getattr(function, "__module__", None) or ""):
+        if code is None or code.co_filename.startswith(OWN_FOLDER):
+            continue
+        if not is_standard(getattr(function, "__module__", None) or ""):
             found.append((code, cache))
     return found

@@ -168,7 +168,7 @@ class CallRecorder:
             unseen.setdefault(module, why)
         for cache, hits in self._uses:
             # who has filled it is known, and not who has found something in it
-            if cache.cache_info()[0] > hits and identity(cache) in self._touched.known:
+            if identity(cache) in self._touched.known and cache.cache_info()[0] > hits:
                 unseen.setdefault(cache_name(cache), _IN_C)
 
     @contextmanager
@@ -330,6 +330,8 @@ class CallRecorder:
 
     def _given(self, value: object, worker: int, module: str) -> None:
         """KnownCode of ``module`` ("": code that was looked into) has this object."""
+        if not module and identity(type(value)) in self._kinds.silent:
+            return
         if type(value) is dict:
             value = owner_of(value) or value  # ``vars(obj)``
         kind = self._kinds.of(value)
@@ -339,8 +341,9 @@ class CallRecorder:
             self._touch(value, worker)
         elif module and kind in (CONTAINER, INSTANCE):
             self._touch(value, worker, module)
-        if kind not in (ATOM, GUARDED):
-            self.in_c.has(value)
+        in_c = kind not in (ATOM, GUARDED) and self.in_c.has(value)
+        if not in_c and kind != OPAQUE and type(value) not in (dict, tuple):
+            self._kinds.silent.add(identity(type(value)))
         for one in in_tuples(value):
             self._touch(one, worker)
         if module:
@@ -382,7 +385,7 @@ class CallRecorder:
         if real or (real is None and (type(owner).__module__ in OUTSIDE or of in OUTSIDE)):
             waking = frame.f_code.co_name in WAKING or "wakeup_socketpair" in caller.module
             if (not waking and of not in ("select", "fcntl")) or caller.where != TRUSTED:
-                self._outside(SHOWN.get(of, of))
+                self.account.outside.add(SHOWN.get(of, of))
         elif kind == OPAQUE:
             if caller.where != TRUSTED:
                 for one in (owner, *behind(owner)):
@@ -406,19 +409,16 @@ class CallRecorder:
         if known is not None:
             self.account.unseen.setdefault(*known)
         elif (root, name) in SIGNALLING:
-            self._outside(f"{SHOWN.get(root, root.lstrip('_'))}.{name}")
+            self.account.outside.add(f"{SHOWN.get(root, root.lstrip('_'))}.{name}")
         elif root in OUTSIDE and name not in PLAIN_CALLS:
-            self._outside(SHOWN.get(root, root))
+            self.account.outside.add(SHOWN.get(root, root))
         elif root in ("posix", "nt"):
             if name not in PLAIN_CALLS and caller.where == LOOKED:
-                self._outside(f"os.{name}")
+                self.account.outside.add(f"os.{name}")
         elif root not in HARMLESS and root not in CONTROLLED:
             why = "it is written in C" if is_standard(root) else EXTENSION
             self.account.unseen.setdefault(SHOWN.get(root, root), why)
             self.in_c.calls(module)
-
-    def _outside(self, what: str) -> None:
-        self.account.outside.add(what)
 
     # --- objects -----------------------------------------------------------------------------
     def _touch(self, obj: object, worker: int, module: str = "") -> None:
