@@ -16,6 +16,8 @@ from typing import Final
 
 #: Who has put a step into the line before the first step of all.
 NOBODY: Final = -1
+#: In place of who has written a key before: it was read.
+_READ: Final = -2
 
 
 @dataclass(slots=True, eq=False)
@@ -57,7 +59,8 @@ def commute(asleep: TaskStep, other: TaskStep) -> bool:
 
 
 class TaskHistory:
-    """Happens-before over the steps of one execution, which are added one by one.
+    """Happens-before over the steps of one execution, which are added one by one, and can be taken
+    back from the last on: what executions have in common is looked at once.
 
     ``before``: of each step a bit mask of the steps that happen before it, and of itself.
     """
@@ -67,6 +70,26 @@ class TaskHistory:
         self._line: dict[int, int] = {}
         self._writes: dict[Hashable, int] = {}
         self._reads: dict[Hashable, list[int]] = {}
+        #: Of each step its worker, the step of that before it, and what was there of what it wrote.
+        self._undo: list[tuple[int, int, list[tuple[Hashable, int, list[int] | None]]]] = []
+
+    def cut(self, length: int) -> None:
+        """Take back all steps from this number on."""
+        del self.before[length:]
+        writes, reads = self._writes, self._reads
+        while len(self._undo) > length:
+            worker, last, touched = self._undo.pop()
+            self._line[worker] = last
+            for key, wrote, readers in touched:
+                if wrote == _READ:
+                    reads[key].pop()
+                    continue
+                if wrote == NOBODY:
+                    del writes[key]
+                else:
+                    writes[key] = wrote
+                if readers is not None:
+                    reads[key] = readers
 
     def add(self, step: TaskStep) -> list[int]:
         """The next step. Those that it races with, the latest first: that it depends on, with
@@ -84,13 +107,17 @@ class TaskHistory:
                 races.append(number)
                 known |= before[number]
         before.append(known | 1 << here)
-        self._line[step.worker] = here
+        writes, reads = self._writes, self._reads
+        touched: list[tuple[Hashable, int, list[int] | None]] = []
         for key, write in step.touched.items():
             if write:
-                self._writes[key] = here
-                self._reads.pop(key, None)
+                touched.append((key, writes.get(key, NOBODY), reads.pop(key, None)))
+                writes[key] = here
             else:
-                self._reads.setdefault(key, []).append(here)
+                touched.append((key, _READ, None))
+                reads.setdefault(key, []).append(here)
+        self._undo.append((step.worker, self._line.get(step.worker, NOBODY), touched))
+        self._line[step.worker] = here
         return races
 
     def _conflicts(self, step: TaskStep) -> set[int]:

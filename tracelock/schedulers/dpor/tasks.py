@@ -47,6 +47,7 @@ class StepScheduler(Scheduler):
         self._depth = 0  # how many choices this execution has made
         self._fixed = 0  # how many of them are as they were in the one before
         self._blocked = -1  # the depth from which this execution repeats others
+        self._history = TaskHistory()
         self._run: Run
 
     def attach(self, run: Run) -> None:
@@ -102,10 +103,12 @@ class StepScheduler(Scheduler):
         else:
             self.executions += 1
         points = self._points
-        history = TaskHistory()
+        history = self._history
+        history.cut(self._fixed)  # up to there it is what it was
         # what comes after the last choice would have come if the schedule had not ended
-        for number, step in enumerate(made if self._blocked < 0 else made[: len(points)]):
-            for e in history.add(step):
+        upto = len(made) if self._blocked < 0 else min(len(made), len(points))
+        for number in range(len(history.before), upto):
+            for e in history.add(made[number]):
                 if number >= self._fixed:
                     self._reverse(points[e], history.initials(made, e, number))
         for point, step in zip(points[self._fixed :], made[self._fixed :], strict=False):
