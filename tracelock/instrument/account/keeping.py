@@ -104,7 +104,7 @@ class AccountKeeper:
         if recorder is None or self.hub.names.frozen:
             return None
         if always:
-            recorder.begin()
+            recorder.begin(story=False)
             return recorder
         if self.hub.names.deferring:
             return None

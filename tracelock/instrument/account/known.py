@@ -162,6 +162,10 @@ def is_standard(module: str) -> bool:
     return root_of(module) in sys.stdlib_module_names
 
 
+#: What is known of classes that modules of the standard library keep, for as long as the process.
+_library: Final[dict[int, tuple[type, int]]] = {}
+
+
 class Kinds:
     """What objects of a type are; known by identity, since a metaclass may define ``__hash__``.
     ``silent``: types of which nothing is told where code that is looked into has an object."""
@@ -176,7 +180,10 @@ class Kinds:
         cls = type(obj)
         known = self._known.get(identity(cls))
         if known is None:
-            known = self._known[identity(cls)] = cls, _kind(cls)
+            known = _library.get(identity(cls)) or (cls, _kind(cls))
+            self._known[identity(cls)] = known
+            if _is_of_library(cls):
+                _library[identity(cls)] = known
         return known[1]
 
 
@@ -208,6 +215,11 @@ def _kind(cls: type) -> int:
                 ATOM if root_of(_module(base)) in ("_struct", "_datetime", "_decimal") else OPAQUE
             )
     return INSTANCE
+
+
+def _is_of_library(cls: type) -> bool:
+    module = _module(cls)
+    return is_standard(module) and vars(sys.modules.get(module, sys)).get(cls.__name__) is cls
 
 
 def _is_unguarded(cls: type) -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from types import BuiltinFunctionType, CodeType, FrameType, MethodDescriptorType
+from types import BuiltinFunctionType, CodeType, FrameType, FunctionType, MethodDescriptorType
 from typing import Any, Final, TypeVar
 
 from tracelock.instrument.account.profiling import C_CALL, CALL, DEEP, OWN_FOLDER, OnCall, deep
@@ -117,10 +117,10 @@ class Monitored:
         never, missing = monitoring.DISABLE, monitoring.MISSING
         # code that is not silent, by identity; where one has died, another is told needlessly
         enters: set[int] = set()
-        calls: set[int] = set()
+        calls: dict[int, bool] = {}  # whether it is code of loops
         quiet = self._quiet
         plain, by_loops, functions = quiet.types, quiet.types_for_loops, quiet.functions
-        loops: dict[int, CodeType] = {}  # of these all that is said for loops holds
+        loops: list[CodeType] = []  # which are kept: what is said for these holds for no others
 
         def entered(code: CodeType, offset: int) -> Any:
             if identity(code) not in enters:
@@ -132,27 +132,34 @@ class Monitored:
             return None
 
         def called(code: CodeType, offset: int, function: Any, first: Any) -> Any:
-            if identity(code) not in calls:
+            by_loop = calls.get(identity(code))
+            if by_loop is None:
                 if silent(code, C_CALL):
                     return never
-                calls.add(identity(code))
-                if code.co_filename.startswith(_LOOPS):
-                    loops[identity(code)] = code
-            if get_ident() in on:
-                by_loop = identity(code) in loops
-                if type(function) is MethodDescriptorType:
-                    if first is missing:
-                        return None
-                    kind = identity(type(first))
-                    if kind in plain or (by_loop and kind in by_loops):
-                        return None
-                    # without the class the interpreter may crash: methods that ask for it
-                    function = function.__get__(first, type(first))
-                elif by_loop and identity(function) in functions:
+                by_loop = calls[identity(code)] = code.co_filename.startswith(_LOOPS)
+                if by_loop:
+                    loops.append(code)
+            kind = type(function)
+            if kind is FunctionType:
+                return None  # it is told as it is entered
+            if kind is MethodDescriptorType:
+                if first is missing:
                     return None
-                if isinstance(function, BuiltinFunctionType):
-                    tell(_frame(1), C_CALL, function)
-                    quiet.learn(function)
+                of = identity(type(first))
+                if of in plain or (by_loop and of in by_loops) or get_ident() not in on:
+                    return None
+                # without the class the interpreter may crash: methods that ask for it
+                function = function.__get__(first, type(first))
+                if not isinstance(function, BuiltinFunctionType):
+                    return None
+            elif (
+                not isinstance(function, BuiltinFunctionType)
+                or get_ident() not in on
+                or (by_loop and identity(function) in functions)
+            ):
+                return None
+            tell(_frame(1), C_CALL, function)
+            quiet.learn(function)
             return None
 
         return entered, called

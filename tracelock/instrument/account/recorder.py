@@ -116,8 +116,8 @@ class CallRecorder:
         self._reached = Reached(self._kinds, hub.names, self._touched)
 
     # --- one schedule ------------------------------------------------------------------------
-    def begin(self) -> None:
-        """A schedule begins that is to be recorded."""
+    def begin(self, story: bool = True) -> None:
+        """A schedule begins that is to be recorded; ``story``: what people call things, too."""
         self.quit = self._seeded = False
         self._left, self._chance = set(), set()
         self._random = getattr(sys.modules.get("random"), "_inst", None)
@@ -126,7 +126,7 @@ class CallRecorder:
         self._cached = {identity(code): (code, cache) for code, cache in self._of_caches[1]}
         self._uses = [(cache, cache.cache_info()[0]) for _, cache in self._of_caches[1]]
         names: Any = self.hub.names
-        plain = type(names).name_contents
+        plain = type(names).name_contents if story else type(names).name_container
 
         def name_contents(variable: Any, value: object, worker: Any) -> None:
             opaque = self._kinds.of(value) == OPAQUE

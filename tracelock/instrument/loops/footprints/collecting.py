@@ -94,7 +94,9 @@ class Collector:
 
     def touch(self, key: Hashable, write: bool) -> None:
         """The step reads or writes ``key``."""
-        self.now.touch(key, write)
+        touched = self.now.touched
+        if write or key not in touched:
+            touched[key] = write
 
     def posted(self, place: int) -> None:
         """This step takes a place in the line."""
@@ -126,8 +128,10 @@ class Collector:
         known = self._labels.get(identity(obj))
         if known is None:
             self.beyond = True
-        else:
-            self.now.touch(known[1], write)
+            return
+        key, touched = known[1], self.now.touched
+        if write or key not in touched:
+            touched[key] = write
 
     def outcome(self, obj: Any, write: bool) -> None:
         """Whether a task or a future has ended is read or written."""
@@ -148,7 +152,9 @@ class Collector:
     def used(self, label: str, kind: int) -> None:
         """A variable is read or written."""
         step, write = self.now, kind != READ
-        step.touch(("variable", label), write)
+        key, touched = ("variable", label), step.touched
+        if write or key not in touched:
+            touched[key] = write
         about = self._kinds.get(label)
         if about is not None:  # it has no name of its own, as a path has
             step.kinds[about] = write or step.kinds.get(about, False)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import functools
 import sys
-from asyncio import events, futures, locks, taskgroups, tasks, timeouts
+import types
+from asyncio import events, futures, taskgroups, tasks, timeouts
 from collections.abc import Callable, Coroutine, Generator, Sequence
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from tracelock.instrument.contexts import identity
 from tracelock.instrument.hub import get_ident
 from tracelock.instrument.loops.asyncio_loop import ControlledFuture, ControlledTask, stepping
 from tracelock.instrument.loops.footprints.collecting import Collector
+from tracelock.instrument.loops.recording import plain_of
 from tracelock.instrument.loops.registry import TaskRegistry
 
 #: The collectors at work, by thread.
@@ -28,7 +30,6 @@ _UNKNOWN: Final = (
 )  # fmt: skip
 #: What ``gather`` gives.
 GATHERING: Final[Any] = vars(tasks)["_GatheringFuture"]
-_WAITING: Final[Any] = vars(locks)["_ContextManagerMixin"]
 #: What is called when the time of a timer has come that only wakes a task.
 WAKES: Final = frozenset(
     getattr(module, name)
@@ -93,12 +94,15 @@ _WRITES: Final = _object(True)
 
 # --- how it is told --------------------------------------------------------------------------
 def _telling(original: Any, touch: Touch) -> Any:
+    plain = plain_of(original)
+
     @functools.wraps(original)
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
         collector = COLLECTORS.get(get_ident())
-        if collector is not None:
-            touch(self, collector)
-        return original(self, *args, **kwargs)
+        if collector is None:
+            return original(self, *args, **kwargs)
+        touch(self, collector)
+        return plain(self, *args, **kwargs)
 
     return method
 
@@ -117,42 +121,41 @@ def _making(original: Any) -> Any:
     return __init__
 
 
-class _EachStep:
+@types.coroutine
+def _steps(
+    coro: Coroutine[Any, Any, Any], obj: Any, collector: Collector, touch: Touch
+) -> Generator[Any, Any, Any]:
     """Awaits a coroutine, and touches what it is of in each step of it."""
-
-    def __init__(self, coro: Coroutine[Any, Any, Any], touch: Callable[[], None]) -> None:
-        self._coro = coro
-        self._touch = touch
-
-    def __await__(self) -> Generator[Any, Any, Any]:
-        coro, touch = self._coro, self._touch
-        value: Any = None
-        error: BaseException | None = None
-        while True:
-            touch()
-            try:
-                yielded = coro.send(value) if error is None else coro.throw(error)
-            except StopIteration as end:
-                return end.value
-            value = error = None
-            try:
-                value = yield yielded
-            except BaseException as raised:
-                error = raised
+    value: Any = None
+    error: BaseException | None = None
+    while True:
+        touch(obj, collector)
+        try:
+            yielded = coro.send(value) if error is None else coro.throw(error)
+        except StopIteration as end:
+            return end.value
+        value = error = None
+        try:
+            value = yield yielded
+        except BaseException as raised:
+            error = raised
 
 
-async def _each_step(coro: Coroutine[Any, Any, Any], touch: Callable[[], None]) -> Any:
-    return await _EachStep(coro, touch)
+async def _each_step(
+    coro: Coroutine[Any, Any, Any], obj: Any, collector: Collector, touch: Touch
+) -> Any:
+    return await _steps(coro, obj, collector, touch)
 
 
 def _waiting(original: Any, touch: Touch) -> Any:
+    plain = plain_of(original)
+
     @functools.wraps(original)
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
         collector = COLLECTORS.get(get_ident())
-        coro = original(self, *args, **kwargs)
         if collector is None:
-            return coro
-        return _each_step(coro, functools.partial(touch, self, collector))
+            return original(self, *args, **kwargs)
+        return _each_step(plain(self, *args, **kwargs), self, collector, touch)
 
     return method
 
@@ -190,9 +193,9 @@ _OUTCOME: Final = (
     ("remove_done_callback", _end(True)), ("cancel", _cancelled),
 )  # fmt: skip
 _SETTING: Final = (("set_result", _end(True)), ("set_exception", _end(True)))
-#: Of each class: plain methods, coroutine methods, and what a call touches.
+#: Of each class: plain methods, coroutine methods, and what a call touches. ``async with`` of locks
+#: and their like does nothing but ``acquire`` and ``release``.
 _ROWS: Final[Sequence[tuple[Any, Sequence[tuple[str, Touch]], Sequence[tuple[str, Touch]]]]] = (
-    (_WAITING, (), (("__aenter__", _WRITES), ("__aexit__", _WRITES))),
     (asyncio.Lock, (("release", _WRITES), ("locked", _READS)), (("acquire", _WRITES),)),
     (asyncio.Semaphore, (("release", _WRITES), ("locked", _READS)), (("acquire", _WRITES),)),
     (asyncio.Event, (("set", _if_changed(False)), ("clear", _if_changed(True)),
