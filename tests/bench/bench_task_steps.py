@@ -59,6 +59,14 @@ async def locked(s: State) -> None:
         await asyncio.sleep(0)
 
 
+async def locked_five_times(s: State) -> None:
+    for _ in range(5):
+        async with s.lock:
+            x = s.x
+            await asyncio.sleep(0)
+            s.x = x + 1
+
+
 async def produce(s: State) -> None:
     for n in range(2):
         await s.queue.put(n)
@@ -82,10 +90,12 @@ PROGRAMS: dict[str, tuple[list[Callable[..., Any]], str]] = {
     "3 tasks that share nothing, 4 steps each": ([alone(n, 3) for n in "abc"], orders(4, 4, 4)),
     "4 tasks that share nothing, 6 steps each": ([alone(n, 5) for n in "abcd"], orders(6, 6, 6, 6)),
     "4 unlocked updates": ([increment] * 4, orders(2, 2, 2, 2)),
+    "5 unlocked updates": ([increment] * 5, orders(2, 2, 2, 2, 2)),
     "2 of them beside 2 that share nothing": (
         [increment, increment, alone("a", 3), alone("b", 3)], orders(2, 2, 4, 4),
     ),
     "3 under a lock": ([locked] * 3, "?"),
+    "3 five times under a lock": ([locked_five_times] * 3, "?"),
     "2 producers, 2 consumers": ([produce, produce, consume, consume], "?"),
 }  # fmt: skip
 
