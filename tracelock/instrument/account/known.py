@@ -218,8 +218,10 @@ def _kind(cls: type) -> int:
 
 
 def _is_of_library(cls: type) -> bool:
-    module = _module(cls)
-    return is_standard(module) and vars(sys.modules.get(module, sys)).get(cls.__name__) is cls
+    module = _module(cls)  # or any object, of a class that has a property of that name
+    if type(module) is not str or not is_standard(module):
+        return False
+    return vars(sys.modules.get(module, sys)).get(cls.__name__) is cls
 
 
 def _is_unguarded(cls: type) -> bool:

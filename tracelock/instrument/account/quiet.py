@@ -9,7 +9,7 @@ from __future__ import annotations
 from types import BuiltinFunctionType, ModuleType
 from typing import Any, Final
 
-from tracelock.instrument.account.extensions import in_c
+from tracelock.instrument.account.extensions import in_c, module_of
 from tracelock.instrument.account.known import (
     ATOM,
     CHANCE,
@@ -70,5 +70,5 @@ def _is_fixed(cls: type) -> bool:
 
 
 def _reaches_out(cls: type) -> bool:
-    module = cls.__module__ or ""
+    module = module_of(cls)
     return module in OUTSIDE or root_of(module) in OUTSIDE
