@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 from collections.abc import Callable
@@ -11,6 +12,8 @@ import pytest
 
 import tracelock
 from tracelock.engine.open import OpenController
+from tracelock.instrument.threads import backend
+from tracelock.instrument.worker import Worker
 from tracelock.schedulers.simple import RandomScheduler
 
 
@@ -66,6 +69,35 @@ def meets(things: Things) -> None:
     thread.join()
 
 
+class Child:
+    def __init__(self) -> None:
+        self.number, self.text = 1, "one"
+
+
+def alters(things: Things) -> None:
+    child = things.__dict__.setdefault("child", None) or Child()
+    things.child = child  # type: ignore[attr-defined]
+    child.number += 1
+    child.text = "x" * (70 + 5 * child.number)
+    with contextlib.suppress(AttributeError):
+        things.missing += 1  # type: ignore[attr-defined]
+    if child.number > 2:
+        things.missing = 0.5  # type: ignore[attr-defined]
+    things.child.names = [child.text]  # type: ignore[attr-defined]
+    things.child.names.append("y")  # type: ignore[attr-defined]
+    release = things.lock.release
+    if things.lock.acquire(blocking=False):
+        release()
+    for _ in range(2):
+        things.again.acquire()
+    things.again.release(), things.again.release()
+    try:
+        with things.lock:
+            raise KeyError
+    except KeyError:
+        del things.child  # type: ignore[attr-defined]
+
+
 def holds_both(things: Things) -> None:
     with things.lock, things.again:
         things.value += 1
@@ -78,7 +110,8 @@ def holds_both_the_other_way(things: Things) -> None:
 
 PROGRAMS: dict[str, list[Callable[[Things], None]]] = {
     "locks": [counts, counts], "queue": [gives, takes], "times": [waits_for_a_time, counts],
-    "threads": [meets, meets], "deadlock": [holds_both, holds_both_the_other_way],
+    "threads": [meets, meets], "attributes": [alters, alters],
+    "deadlock": [holds_both, holds_both_the_other_way],
 }  # fmt: skip
 
 
@@ -114,6 +147,9 @@ def test_they_are_the_steps_of_the_controller(name: str, monkeypatch: pytest.Mon
 
     steps, outcomes, plain = explored()
     assert plain
+    with monkeypatch.context() as apart:
+        apart.setattr(backend, "PlainThread", Worker)
+        assert explored() == (steps, outcomes, True)
     monkeypatch.setattr(OpenController, "plain", property(_never, _ignore))
     assert explored() == (steps, outcomes, False)
 

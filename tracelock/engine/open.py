@@ -142,7 +142,10 @@ class OpenController(PlainSteps):
 
     def next(self) -> int:
         if self.plain and self.essential and not (self.timers or self.loops or self.before):
-            return self._plain_step()
+            return self.plain_step()
+        if not (self.essential or self.active or self.loops):
+            self.left = []
+            return -1
         if not self.essential and not self._inside():
             self.ending = bool(self.loops and self.lingering)
             self.ending = self.ending and not self.lingering.isdisjoint(self._options())

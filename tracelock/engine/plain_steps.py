@@ -7,23 +7,29 @@ function and without the questions of which the answer is known.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from tracelock.engine.controller import Controller
 from tracelock.engine.state import ALWAYS
 from tracelock.errors import InternalError
 from tracelock.objects import PARKED
+from tracelock.objects.locks import LockModel
 from tracelock.ops import (
+    ACQUIRE,
     ATOMIC,
     COMPARE_EXCHANGE,
     JOIN,
     NOTIFY,
     READ,
+    RELEASE,
     REQUEST,
     SLEEP,
     WAIT,
     WAKE,
     WRITE,
 )
-from tracelock.schedulers.base import WORKER
+from tracelock.schedulers.base import WORKER, Choice
 
 
 class PlainSteps(Controller):
@@ -31,6 +37,8 @@ class PlainSteps(Controller):
     ``before``. Whoever asks for one sees to that."""
 
     plain = False
+    #: What picks, and where that is kept; None: ``scheduler`` does both. See ``picking``.
+    _picking: tuple[Callable[[Choice], int], list[int]] | None = None
 
     def begin(self) -> bool:
         self.plain = not (
@@ -39,8 +47,14 @@ class PlainSteps(Controller):
         )  # fmt: skip
         return super().begin()
 
-    def _plain_step(self) -> int:
-        """See ``Controller.next``."""
+    def picking(self, workers_run: bool) -> None:
+        """From now on only workers make steps, for which ``scheduler`` picks; or no more. In
+        between the way to what picks is kept, which leads back to here."""
+        self._picking = self.scheduler.taking() if workers_run else None
+
+    def plain_step(self) -> int:
+        """See ``Controller.next``. The models of locks, the most frequent ones, are not called:
+        what ``LockModel`` does with an acquire or a release is done here."""
         if self.limit is not None:
             return -1
         log = self.log
@@ -48,22 +62,29 @@ class PlainSteps(Controller):
         if seq >= self._look and self._over(seq):
             return -1
         pending, waiting, models = self.pending, self.waiting, self.models
+        model: Any
+        op: Any
         options = []
         for worker in self.active:
             op = pending[worker]
-            kind = op.kind  # type: ignore[union-attr]
+            kind = op.kind
             if ALWAYS[kind]:
                 options.append(worker)
             elif waiting[worker]:
-                if models[op.target].ready(op, worker):  # type: ignore
+                if models[op.target].ready(op, worker):
                     options.append(worker)
             elif kind == SLEEP:
                 continue  # its timer was taken away
             elif kind == JOIN:
-                if self.ended[op.target] or not op.blocking:  # type: ignore[union-attr]
+                if self.ended[op.target] or not op.blocking:
                     options.append(worker)
-            elif models[op.target].enabled(op, worker):  # type: ignore
-                options.append(worker)
+            else:
+                model = models[op.target]
+                if model.__class__ is LockModel:
+                    if model.owner < 0 or kind != ACQUIRE or not op.blocking:
+                        options.append(worker)
+                elif model.enabled(op, worker):
+                    options.append(worker)
         current = self.current
         if self.goes_on == seq and current in options:
             options = [current]
@@ -74,7 +95,12 @@ class PlainSteps(Controller):
         choice.options = options
         choice.current = current
         choice.seq = seq
-        worker = self.scheduler.pick(choice)
+        if self._picking is None:
+            worker = self.scheduler.pick(choice)
+        else:
+            pick, picks = self._picking
+            worker = pick(choice)
+            picks.append(worker)
         op = pending[worker]
         if op is None:
             raise InternalError(f"worker {worker} was picked with nothing to do")
@@ -86,7 +112,7 @@ class PlainSteps(Controller):
             self.values[op.target] = op.value
             result = None
         elif waiting[worker]:
-            result = models[op.target].finish(op, worker)  # type: ignore[union-attr]
+            result = models[op.target].finish(op, worker)
             if kind == WAIT:
                 kind = WAKE
             if result is PARKED:
@@ -98,13 +124,21 @@ class PlainSteps(Controller):
             result = self._other(worker, op, kind)
         else:
             model = models[op.target]
-            if kind == NOTIFY and self.rules.notify_any:
-                self._whom(worker, op, model)  # type: ignore[arg-type]
-            result = model.apply(op, worker)  # type: ignore[union-attr]
-            if result is PARKED:
-                parked = waiting[worker] = True
-                if kind != WAIT:
-                    kind = REQUEST
+            if kind == ACQUIRE and model.__class__ is LockModel:
+                result = model.owner < 0
+                if result:
+                    model.owner = worker
+            elif kind == RELEASE and model.__class__ is LockModel and model.owner >= 0:
+                model.owner = -1
+                result = None
+            else:
+                if kind == NOTIFY and self.rules.notify_any:
+                    self._whom(worker, op, model)
+                result = model.apply(op, worker)
+                if result is PARKED:
+                    parked = waiting[worker] = True
+                    if kind != WAIT:
+                        kind = REQUEST
         seen = None if parked else result
         if self.observer is not None:
             self.observer(seq, worker, kind, op, seen)

@@ -22,6 +22,7 @@ from tracelock.trace.model import FILES, NAMES
 
 if TYPE_CHECKING:
     from tracelock.instrument.worker import Worker
+    from tracelock.ops import Op
     from tracelock.trace import Events
 
 _HERE: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
@@ -54,6 +55,9 @@ _digests: dict[tuple[str, int, int], str] = {}
 _places: dict[tuple[int, int], tuple[CodeType, str | None]] = {}
 #: The same by instruction, of which the line is found slowly.
 _reached: dict[tuple[int, int], tuple[CodeType, str | None]] = {}
+#: Of steps that are the same at each time: the number of what they are about, their kind, the code
+#: and the instruction -> the code and the op.
+same_ops: dict[tuple[int, int, int, int], tuple[CodeType, Op]] = {}
 #: What an object is, and where it was created -> its name without a number.
 _labels: dict[tuple[str, str], str] = {}
 #: Arguments of these classes are shown.
@@ -83,6 +87,7 @@ def clear() -> None:
     one that was there before."""
     _places.clear()
     _reached.clear()
+    same_ops.clear()
     _files.clear()
     _spans.clear()
     functions.clear()

@@ -16,8 +16,9 @@ class Context(Protocol):
     """The worker that runs on a thread, as hooks see it."""
 
     hub: Any
-    #: Whether it has ``read_at_once(obj, name)``: an access to read plain data of an instance, with
-    #: what ``saw`` does then, in one call. False where it is to be made by those two.
+    #: Whether it has ``read_at_once(obj, name, site)``: an access to read plain data of an
+    #: instance, with what ``saw`` does then, in one call. That gives True; the value that was read
+    #: where this is a function in C; False where the access is to be made by those two.
     reads_at_once: bool
 
     def access(

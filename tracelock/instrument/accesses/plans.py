@@ -189,18 +189,19 @@ def is_direct(plan: Plan | None) -> bool:
 
 
 def _instance_data(obj: Any, name: str, site: Site, context: Context) -> Any:
-    if context.reads_at_once and context.read_at_once(obj, name):  # type: ignore[attr-defined]
+    value = context.reads_at_once and context.read_at_once(obj, name, site)  # type: ignore[attr-defined]
+    if value is True:
         return obj
-    context.access(ops.READ, obj, name, site)
-    try:  # nothing else runs until the real load: it gets this same value
-        value = _peek(obj, name)
-    except AttributeError:
-        context.access(ops.READ, object, name, site)  # nor has any class: one may be given it
-        return obj
-    context.saw(value)
+    if value is False:
+        context.access(ops.READ, obj, name, site)
+        try:  # nothing else runs until the real load: it gets this same value
+            value = _peek(obj, name)
+        except AttributeError:
+            context.access(ops.READ, object, name, site)  # nor has any class: one may be given it
+            return obj
+        context.saw(value)
     if type(value) is BuiltinFunctionType and _is_lock(type(value.__self__)):
-        # threading.Condition keeps the bound methods of its lock
-        return Later(getattr(context.lock(value.__self__), value.__name__))
+        return Later(getattr(context.lock(value.__self__), value.__name__))  # as Condition has it
     return obj
 
 

@@ -61,9 +61,11 @@ class Gil:
     """What the workers of one program under the GIL share.
 
     ``holds``: whether nobody may come in where the interpreter lets nobody in; ``closed``: where
-    nobody may in any case, by the places of the steps before and after.
+    nobody may in any case, by the places of the steps before and after. ``plain``: the class of
+    workers of which nothing of that is asked.
     """
 
+    plain: type[Worker]
     holds: bool = False
     closed: set[tuple[str, str]] = field(default_factory=set)
     watch: FrameWatch = field(default_factory=FrameWatch)
@@ -79,7 +81,7 @@ class Gil:
         if self.holds or self.closed or hub.gaps is not None:
             self.watch.hold()
             return GilWorker(hub, number, self)
-        return Worker(hub, number)
+        return self.plain(hub, number)
 
 
 #: A frame: its identity, which is good while it lives, its code, the instruction, and whether that

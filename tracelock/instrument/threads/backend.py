@@ -19,6 +19,7 @@ from tracelock.instrument.given_up import Stuck
 from tracelock.instrument.hub import Phase
 from tracelock.instrument.patches import COMMON, LOOPING
 from tracelock.instrument.program import PythonProgram
+from tracelock.instrument.threads.plain import PlainThread
 from tracelock.instrument.worker import Worker
 
 
@@ -33,7 +34,7 @@ class ThreadBackend(PythonBackend):
 
     def __init__(self, program: PythonProgram, limits: RunLimits) -> None:
         super().__init__(program, limits)
-        self.hub.gil = Gil()
+        self.hub.gil = Gil(PlainThread)
         if any(map(inspect.iscoroutinefunction, program.workers)):
             raise UsageError("coroutine functions are workers of the asyncio and trio backends")
 
@@ -73,8 +74,13 @@ class ThreadBackend(PythonBackend):
 
     def _run(self, state: Any) -> None:
         """Let the workers run until nobody can go on."""
-        self.hub.launch_all(self._workers(state))
-        self._await()
+        controller = self.hub.controller
+        controller.picking(True)
+        try:
+            self.hub.launch_all(self._workers(state))
+            self._await()
+        finally:
+            controller.picking(False)
 
     def _check_apart(self, controller: OpenController, state: Any) -> None:
         """Call ``check``, and tell what it changes from what the workers have changed."""

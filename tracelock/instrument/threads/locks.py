@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import _thread
+import sys
 from collections.abc import Callable
+from types import FrameType
 from typing import Any, Final
 
-from tracelock.instrument.callers import caller, creation_name, name_slots, synchronising
+from tracelock.errors import ModelMismatch
+from tracelock.instrument.callers import (
+    caller,
+    creation_name,
+    name_slots,
+    place_in,
+    place_of,
+    same_ops,
+    synchronising,
+)
 from tracelock.instrument.contexts import identity
 from tracelock.instrument.hub import contexts, get_ident
 from tracelock.instrument.patching import patch
 from tracelock.instrument.primitives import LockStandIn, too_long
-from tracelock.instrument.worker import Worker, here
+from tracelock.instrument.worker import RUN, Worker, here
 from tracelock.ops import ACQUIRE, RELEASE, Op
 
 RAW_LOCK: Final[Any] = _thread.LockType
 RAW_RLOCK: Final[Any] = _thread.RLock
+#: The time limit of an acquire that waits for as long as it takes.
+_NO_LIMIT: Final = -1
 
 
 class ControlledLock(LockStandIn):
@@ -34,6 +47,14 @@ class ControlledLock(LockStandIn):
         worker: Worker | None = contexts.get(get_ident())
         if worker is None or worker.uncontrolled:
             return bool(self.raw.acquire(blocking, timeout))
+        if blocking is True and timeout is _NO_LIMIT:
+            number = self.number if self.schedule == worker.hub.schedule else self.known(worker)
+            frame = sys._getframe(1)
+            same = same_ops.get((number, ACQUIRE, identity(frame.f_code), frame.f_lasti))
+            got = worker.step(self._op(number, ACQUIRE, frame) if same is None else same[1])
+            if got and not self.raw.acquire(False):
+                raise ModelMismatch(f"{self.name} is free, but the real lock cannot be had")
+            return bool(got)
         if (
             timeout is not None
             and timeout != -1
@@ -44,6 +65,34 @@ class ControlledLock(LockStandIn):
         return self._acquire(worker, limit, bool(blocking) and timeout != 0)
 
     __enter__ = acquire
+
+    def _op(self, number: int, kind: int, frame: FrameType) -> Op:
+        """What ``frame`` does with the lock of this number: acquire, for as long as it takes, or
+        release. Of locks the same object each time; those of an rlock are made anew, since there
+        may be two of them in a row at one place."""
+        at = place_of(frame)
+        if at is None or self.type != "lock":
+            return Op(kind, number, at or place_in(frame))
+        op = Op(kind, number, at)
+        same_ops[number, kind, identity(frame.f_code), frame.f_lasti] = frame.f_code, op
+        return op
+
+    def __exit__(self, *exc: Any) -> None:
+        worker: Worker | None = contexts.get(get_ident())
+        if (
+            worker is None or worker.uncontrolled or worker.hub.phase is not RUN
+            or not exc or exc[0] is not None
+        ):  # fmt: skip
+            super().__exit__(*exc)
+            return
+        number = self.number if self.schedule == worker.hub.schedule else self.known(worker)
+        frame = sys._getframe(1)
+        same = same_ops.get((number, RELEASE, identity(frame.f_code), frame.f_lasti))
+        op = self._op(number, RELEASE, frame) if same is None else same[1]
+        result: Any = worker.step(op)
+        self.raw.release()  # raises as the real one does
+        if result is not None:
+            raise ModelMismatch(f"{self.name}: {result.message}, but the real lock was released")
 
     def locked(self) -> bool:
         return bool(self._read(self._held))

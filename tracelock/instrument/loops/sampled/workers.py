@@ -74,7 +74,7 @@ class Sampled:
 
     reads_at_once = True
 
-    def read_at_once(self, obj: object, name: str) -> bool:
+    def read_at_once(self, obj: object, name: str, site: Any) -> bool:
         """See ``Context``. What is met here first, or is no plain matter, is left to ``access``."""
         hub = self.hub
         names = hub.names
