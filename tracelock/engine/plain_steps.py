@@ -14,7 +14,7 @@ from tracelock.engine.controller import Controller
 from tracelock.engine.state import ALWAYS
 from tracelock.errors import InternalError
 from tracelock.objects import PARKED
-from tracelock.objects.locks import LockModel
+from tracelock.objects.locks import LockModel, RLockModel
 from tracelock.ops import (
     ACQUIRE,
     ATOMIC,
@@ -54,7 +54,7 @@ class PlainSteps(Controller):
 
     def plain_step(self) -> int:
         """See ``Controller.next``. The models of locks, the most frequent ones, are not called:
-        what ``LockModel`` does with an acquire or a release is done here."""
+        what they say of an acquire or a release is said here."""
         if self.limit is not None:
             return -1
         log = self.log
@@ -80,8 +80,11 @@ class PlainSteps(Controller):
                     options.append(worker)
             else:
                 model = models[op.target]
-                if model.__class__ is LockModel:
-                    if model.owner < 0 or kind != ACQUIRE or not op.blocking:
+                if model.__class__ is LockModel or model.__class__ is RLockModel:
+                    owner = model.owner
+                    if owner < 0 or kind != ACQUIRE or not op.blocking or (
+                        owner == worker and model.__class__ is RLockModel
+                    ):  # fmt: skip
                         options.append(worker)
                 elif model.enabled(op, worker):
                     options.append(worker)

@@ -42,7 +42,7 @@ SETUP: Final = "setup"  # the worker that ``setup`` runs as
 #: Of the containers that a worker has met last, so many may be gone before the schedule is over.
 _FRESH: Final = 8
 #: Of those that may be gone, so many are looked at in one step.
-_AT_ONCE: Final = 128
+AT_ONCE: Final = 128
 _IN_C: Final = "its state is kept in C, where other objects may share it"
 _LATE: Final = (
     "the program notices it, and without the GIL an object may die later than its last reference"
@@ -258,8 +258,8 @@ class ObjectNames:
         """Let go of all that nobody has but us, and of what only that had. Of very many, some at a
         time are looked at: what dies late then proves nothing."""
         kept = self._kept
-        if len(kept) > _AT_ONCE:
-            part, self._kept = kept[:_AT_ONCE], kept[_AT_ONCE:]
+        if len(kept) > AT_ONCE:
+            part, self._kept = kept[:AT_ONCE], kept[AT_ONCE:]
             before = len(part)
             self.let_go(part)
             if len(part) < before:

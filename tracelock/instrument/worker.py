@@ -103,17 +103,19 @@ class Worker(Noticing):
         ``parked`` is called when the op has begun to wait (its lock is given up, say). Raises
         ScheduleOver when the schedule is over.
         """
-        hub = self.hub
-        controller = hub.controller
-        me = self.number
-        if hub.names.mortal:
-            hub.names.let_die(self.fresh)
+        names = self.hub.names
+        if names.mortal:
+            names.let_die(self.fresh)
         elif self.fresh:
-            hub.names.let_go(self.fresh)
-        if hub.phase is not RUN:
-            if hub.phase is Phase.UNWIND:
-                raise ScheduleOver
-        elif hub.collections:
+            names.let_go(self.fresh)
+        return self._come(op, parked)
+
+    def _come(self, op: Op, parked: Callable[[], None] | None) -> Value:
+        """The same, when what the program has let go of is gone."""
+        hub, controller, me = self.hub, self.hub.controller, self.number
+        if hub.phase is Phase.UNWIND:
+            raise ScheduleOver
+        if hub.collections and hub.phase is RUN:
             self.collect(op.at)
             if hub.unwinding:  # a finalizer does not propagate exceptions
                 raise ScheduleOver
@@ -169,8 +171,7 @@ class Worker(Noticing):
         return result
 
     def exchange(self, op: Op, data: bytes | None = None) -> tuple[Value, Any]:
-        """The same for an op on a queue: its result, and what a queue between processes gives
-        besides (see ``Hub.exchanged``)."""
+        """Of an op on a queue: its result, and what ``Hub.exchanged`` says."""
         result = self.step(op)
         return result, self.hub.exchanged(op, result, data) if self.hub.stores else None
 

@@ -1,9 +1,9 @@
 """Workers on threads where nothing is asked of a step but who makes the next one.
 
-A search makes nearly all of its steps so: no garbage is collected at will, no object of the program
-is watched as it dies, no read is inexact. What ``Worker`` does for one, and ``Hub`` and the
-controller between two, is done here in one function each, without the questions of which the answer
-is known. Everything else is left to ``Worker``: ``test_plain_steps`` compares the two.
+A search makes nearly all of its steps so: no garbage is collected at will, no read is inexact. What
+``Worker`` does for one, and ``Hub`` and the controller between two, is done here in one function
+each, without the questions of which the answer is known. Everything else is left to ``Worker``:
+``test_plain_steps`` compares the two.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ from collections.abc import Callable, Sequence
 from types import BuiltinFunctionType
 from typing import Any, Final
 
-from tracelock.instrument.callers import held
+from tracelock.instrument.callers import held, outside_of_library
 from tracelock.instrument.contexts import identity
 from tracelock.instrument.hub import ScheduleOver
+from tracelock.instrument.naming import AT_ONCE
 from tracelock.instrument.steps import PLAIN, shown
 from tracelock.instrument.threads.locks import ControlledLock
+from tracelock.instrument.threads.owning import APART
 from tracelock.instrument.worker import RUN, Worker
 from tracelock.ops import READ, SLEEP, WRITE, Op, Value
 
@@ -32,22 +34,20 @@ class PlainThread(Worker):
     def thread_of(self, number: int, thread: Any) -> Worker:
         return PlainThread(self.hub, number)
 
-    def step(self, op: Op, parked: Callable[[], None] | None = None) -> Value:
+    def _come(self, op: Op, parked: Callable[[], None] | None) -> Value:
         hub = self.hub
         controller = hub.controller
         me = self.number
         pending = controller.pending
         if (
             self.launcher is not None or hub.phase is not RUN or hub.collections or hub.looks
-            or hub.error is not None or hub.names.mortal
+            or hub.error is not None
             # and of the controller, see ``PlainSteps``
             or not controller.plain or controller.timers or controller.loops
             or controller.before is not None or controller.gone or not controller.essential
             or op.timeout is not None or op.kind == SLEEP or pending[me] is None
         ):  # fmt: skip
-            return super().step(op, parked)
-        if self.fresh:
-            hub.names.let_go(self.fresh)
+            return super()._come(op, parked)
         pending[me] = op
         try:
             to = controller.plain_step()
@@ -62,6 +62,17 @@ class PlainThread(Worker):
             if hub.unwinding:
                 raise ScheduleOver
         return self._parked(parked) if controller.parked else controller.result
+
+    def _after_access(self, op: Op) -> None:
+        """``step`` of an access, which has looked already who has died, if that is noticed: of all
+        that may have, unless they are very many."""
+        names = self.hub.names
+        if not names.mortal:
+            if self.fresh:
+                names.let_go(self.fresh)
+        elif len(names._kept) > AT_ONCE:
+            names.let_die(self.fresh)
+        self._come(op, None)
 
     def _parked(self, parked: Callable[[], None] | None) -> Value:
         """Its step waits for others: the result when it has ended."""
@@ -85,55 +96,58 @@ class PlainThread(Worker):
         names = hub.names
         if (
             kind != WRITE or name is None or also or hub.phase is not RUN or self.uncontrolled
-            or hub.collections or names.mortal or names.unsure or names.whole
+            or hub.collections or names.unsure or names.whole or APART
         ):  # fmt: skip
             super().access(kind, obj, name, site, value, also)
             return
+        if names.mortal:
+            names.let_die(self.fresh)
         known = names.objects.get(identity(obj))
         variable = None if known is None else known.parts.get(name)
-        if variable is None or (variable.shared and site.library is not False):
-            super().access(kind, obj, name, site, value, also)
-            return
+        if variable is None:
+            variable = names.variable(obj, name, self)
         self.last = variable
         self.answered = False
-        if not variable.shared:
-            if not variable.writers & 1 << self.number or variable.stamp != names.schedule:
-                names.used(variable, self.number, WRITE)
-            if type(value) not in PLAIN:
-                names.name_contents(variable, value, self)
-            return
         cls = type(value)
-        op = Op(WRITE, variable.number, site.at, value if cls is int else shown(value))
+        if variable.shared:
+            by = "" if site.library is False else outside_of_library(site)
+            seen = value if cls is int else shown(value)
+            op = Op(WRITE, variable.number, site.at, seen, remark=by)
+            if cls not in PLAIN:
+                names.name_contents(variable, value, self)
+            self._after_access(op)
+            return
+        if not variable.writers & 1 << self.number or variable.stamp != names.schedule:
+            names.used(variable, self.number, WRITE)
         if cls not in PLAIN:
             names.name_contents(variable, value, self)
-        self.step(op)
 
     def read_at_once(self, obj: object, name: str, site: Any) -> Any:
         """See ``Context``."""
         hub = self.hub
         names = hub.names
         if (
-            hub.phase is not RUN or self.uncontrolled or hub.collections or names.mortal
-            or names.unsure
+            hub.phase is not RUN or self.uncontrolled or hub.collections or names.unsure or APART
         ):  # fmt: skip
             return False
+        if names.mortal:
+            names.let_die(self.fresh)
         known = names.objects.get(identity(obj))
         variable = None if known is None else known.parts.get(name)
         if variable is None:
             variable = names.variable(obj, name, self)
+        self.last, self.answered = variable, False
         shared = variable.shared
         if shared:
-            if site.library is not False:
-                return False
-            self.last, self.answered = variable, False
-            op = variable.reads.get(site)
+            by = "" if site.library is False else outside_of_library(site)
+            op = None if by else variable.reads.get(site)
             if op is None:
-                op = variable.reads[site] = Op(READ, variable.number, site.at)
-            self.step(op)
-        else:
-            self.last, self.answered = variable, False
-            if not variable.users & 1 << self.number or variable.stamp != names.schedule:
-                names.used(variable, self.number, READ)
+                op = Op(READ, variable.number, site.at, remark=by)
+                if not by:
+                    variable.reads[site] = op
+            self._after_access(op)
+        elif not variable.users & 1 << self.number or variable.stamp != names.schedule:
+            names.used(variable, self.number, READ)
         try:  # nothing else runs until the real load: it gets this same value
             value = _peek(obj, name)
         except AttributeError:
