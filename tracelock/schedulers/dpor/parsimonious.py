@@ -40,7 +40,7 @@ on if that has shown it, else from a new start.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Final
@@ -103,6 +103,19 @@ class _Way:
     steps: list[Step]
     todo: list[_Jump]
     count: int = 0
+
+
+def _backwards(some: Sequence[int], others: Sequence[int], end: int) -> Iterator[int]:
+    """The numbers in both lists, which are in order, that are less than ``end``: last ones first.
+    """
+    a, b = bisect_left(some, end) - 1, bisect_left(others, end) - 1
+    while a >= 0 or b >= 0:
+        if b < 0 or (a >= 0 and some[a] > others[b]):
+            yield some[a]
+            a -= 1
+        else:
+            yield others[b]
+            b -= 1
 
 
 class ParsimoniousScheduler(DporScheduler):
@@ -349,10 +362,8 @@ class ParsimoniousScheduler(DporScheduler):
         history, way = self._history, self._way
         thing = history.group[op.target]
         past = self._past(worker, here)
-        steps: Sequence[int] = history.writers[thing]
         looks = history.readers[thing]
         if looks:
-            steps = sorted((*steps, *looks))
             for e in history.rows[here][0] if here < len(history.rows) else ():
                 if e in looks:
                     self._before(e, here, worker)
@@ -360,9 +371,7 @@ class ParsimoniousScheduler(DporScheduler):
         sure = not parked and (
             not history._blocking(op, kind) or (op.timeout is not None and not history.virtual)
         )
-        for e in reversed(steps):
-            if e >= here:
-                continue
+        for e in _backwards(history.writers[thing], looks, here):
             if past >> e & 1:
                 return
             if sure or (history._could(e, worker) if parked else history._let_in(e, worker, op)):
