@@ -106,7 +106,7 @@ class _Way:
 
 
 def _backwards(some: Sequence[int], others: Sequence[int], end: int) -> Iterator[int]:
-    """The numbers in both lists, which are in order, that are less than ``end``: last ones first."""
+    """The numbers below ``end`` in both lists, which are in order: the last ones first."""
     a, b = bisect_left(some, end) - 1, bisect_left(others, end) - 1
     while a >= 0 or b >= 0:
         if b < 0 or (a >= 0 and some[a] > others[b]):
