@@ -115,6 +115,11 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_what_is_lost_may_be_what_the_contract_says": 0,
         "test_what_is_right_is_verified": 8,
     },
+    "conformance/test_parsimonious.py": {
+        "test_each_class_of_generated_scenarios_once": 3,
+        "test_exactly_the_published_executions": 3,
+        "test_what_it_is_not_fit_for_is_searched_by_wakeup_trees": 3,
+    },
     "conformance/test_teeth.py": {
         "test_verdicts_are_those_of_every_order": 10,
     },

@@ -32,8 +32,8 @@ from tracelock.explore.estimate import SeenClasses, seen_classes
 from tracelock.scenario.loading import load_scenario
 from tracelock.scenario.program import Program
 from tracelock.schedulers.base import Scheduler
+from tracelock.schedulers.dpor.parsimonious import ParsimoniousScheduler
 from tracelock.schedulers.dpor.probing import probes_of
-from tracelock.schedulers.dpor.scheduler import DporScheduler
 
 DATA = Path(__file__).resolve().parents[1] / "data" / "oracles"
 SHARES = (0.1, 1 / 3, 2 / 3)
@@ -55,7 +55,7 @@ def published(seeds: int, count: int) -> None:
         for share in SHARES:
             found, cost, searching = [], 0.0, 0.0
             for seed in range(seeds):
-                dpor, most = DporScheduler(), max(1, round(share * true))
+                dpor, most = ParsimoniousScheduler(), max(1, round(share * true))
                 begun = process_time()
                 run(made, dpor, lambda dpor=dpor, most=most: dpor.executions >= most)  # type: ignore[misc]
                 searching += process_time() - begun
@@ -156,7 +156,7 @@ def real(seeds: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--probes", type=int, default=400)
+    parser.add_argument("--probes", type=int, default=1000)
     parser.add_argument("--real", action="store_true")
     options = parser.parse_args()
     published(options.seeds, options.probes)

@@ -331,6 +331,7 @@ def test_of_real_code(
 
     monkeypatch.setattr(estimating, "SHORTEST", 30.0)  # so many probes, and not so long
     monkeypatch.setattr(estimating, "LONGEST", 30.0)
+    monkeypatch.setattr(estimating, "LEAST", 200)
     part = explore(
         setup=setup, workers=[worker] * 3, instrument=[worker.__module__],
         strategy="dpor", schedules=45, shrink=False, confirm=0,

@@ -21,6 +21,7 @@ from tracelock.scenario.program import Program
 from tracelock.schedulers import thinking
 from tracelock.schedulers.dpor import scheduler as dpor
 from tracelock.schedulers.dpor.long_masks import LongMasks, not_after
+from tracelock.schedulers.dpor.parsimonious import ParsimoniousScheduler
 from tracelock.schedulers.dpor.subtree import Subtree, SubtreeScheduler
 
 DATA = Path(__file__).resolve().parents[1] / "data" / "oracles"
@@ -62,16 +63,19 @@ def test_it_is_a_list(data: Any) -> None:
                 ]
 
 
+@pytest.mark.parametrize("kind", [dpor.DporScheduler, ParsimoniousScheduler])
 @pytest.mark.parametrize("stem", ["inc-3", "lastzero-3", "philosophers-3", "cas-5", "sections-3x2"])
-def test_a_search_by_them_is_the_same(stem: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_search_by_them_is_the_same(
+    stem: str, kind: type[dpor.DporScheduler], monkeypatch: pytest.MonkeyPatch
+) -> None:
     (entry,) = [one for one in json.loads((DATA / "traces.json").read_text())
                 if Path(one["scenario"]).stem == stem]  # fmt: skip
     made = Program(load_scenario(DATA / f"{stem}.json"))
-    whole = [search(Runner(made, rules), dpor.DporScheduler(), Budget(), every=True)
+    whole = [search(Runner(made, rules), kind(), Budget(), every=True)
              for rules in (THREADING_RULES, ASYNCIO_RULES)]  # fmt: skip
     monkeypatch.setattr(dpor, "LONG", 0)
     for rules, other in zip((THREADING_RULES, ASYNCIO_RULES), whole, strict=True):
-        searched = dpor.DporScheduler()
+        searched = kind()
         found = search(Runner(made, rules), searched, Budget(), every=True)
         assert searched.history is not None and isinstance(searched.history.before, LongMasks)
         assert not searched.history.before._odd
@@ -82,12 +86,15 @@ def test_a_search_by_them_is_the_same(stem: str, monkeypatch: pytest.MonkeyPatch
     assert whole[0].schedules == entry["executions"]
 
 
-def test_what_takes_too_long_to_compare_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", [dpor.DporScheduler, ParsimoniousScheduler])
+def test_what_takes_too_long_to_compare_is_given_up(
+    kind: type[dpor.DporScheduler], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The execution counts, nothing is claimed of the rest, and no other begins."""
     runner = Runner(Program(load_scenario(DATA / "inc-3.json")), THREADING_RULES)
     time = Budget(None, 600.0)
     monkeypatch.setattr(thinking, "monotonic", lambda: math.inf)
-    found = search(runner, dpor.DporScheduler(), time, every=True)
+    found = search(runner, kind(), time, every=True)
     assert (found.schedules, found.exhaustive) == (1, False)
     part = SubtreeScheduler(Subtree.whole())  # of which it has to be known what is left
     whole = search(runner, part, time, every=True)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 #: Probes of a search: one for so many of its executions, between these bounds.
 ONE_IN: Final = 10
-LEAST: Final = 200
+LEAST: Final = 1000
 MOST: Final = 2000
 #: So many are worth the time that they take.
 FEW: Final = 50

@@ -103,7 +103,7 @@ STRATEGIES: Final[dict[str, Strategy]] = {
         "all schedules, fewest preemptions first", LEVELS, systematic=True,
     ),
     "dpor": Strategy(
-        _maker("dpor.scheduler", "DporScheduler", "watched"),
+        _maker("dpor.parsimonious", "ParsimoniousScheduler", "watched"),
         "one execution of each inequivalent kind", TREE, systematic=True,
     ),
     "auto": Strategy(

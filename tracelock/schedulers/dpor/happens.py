@@ -86,6 +86,7 @@ class HappensBefore(Possible):
         plain = not (self.cooperative or self.blocks)
         self.plain = plain and prints.change == prints.bit
         self.shares = prints.shared_thread
+        self.asks = True  # for the races of steps on objects, when they are added
         self.probes: list[Model | None] = []  # for asking, in a state of old, what is enabled
         self.barrier: list[bool] = []
         self.awaited: list[bool] = []  # a loop, or what tasks of real code wait for
@@ -214,7 +215,7 @@ class HappensBefore(Possible):
                 if not cover >> e & 1:
                     hb |= before[e] | 1 << e
                     blocking = self._blocking(op, kind)
-                    for e in reversed(writers):
+                    for e in reversed(writers) if self.asks else ():
                         if cover >> e & 1:
                             break
                         if not blocking or self._open(e, worker, op, kind):

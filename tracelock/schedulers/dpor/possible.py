@@ -84,6 +84,10 @@ class Possible:
             return self._could(e, worker)
         if op.timeout is not None and (not self.virtual or self._late(e, worker, op)):
             return True  # by its timer at least
+        return self._let_in(e, worker, op)
+
+    def _let_in(self, e: int, worker: int, op: Op) -> bool:
+        """Whether the object of ``op`` would let ``worker`` go on in its state before ``e``."""
         if not self.probes:
             self.probes = make_models(self.run.layout, self.run.rules)
         probe: Model = self.probes[self.group[op.target]]  # type: ignore[assignment]

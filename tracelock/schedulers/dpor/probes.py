@@ -235,9 +235,9 @@ class TreeProbes(DporScheduler, Probes):
     def __init__(self, searched: DporScheduler, seed: int) -> None:
         DporScheduler.__init__(self, searched.watched)
         Probes.__init__(self, seed)
-        self.known = searched.executions > 0
         self.exact = True
         steps, sleeps = searched.tried()
+        self.known = searched.executions > 0 and bool(sleeps)
         self._tried = TriedPart(_moves(steps), [_moves(sleep) for sleep in sleeps])
         if searched.history is not None:  # the same things have the same bits
             self.take_over(searched.history)

@@ -19,7 +19,7 @@ with reads, writes, exchanges and blocking objects of threads and processes, non
 
 Memory is that of one execution and of the sequences planned at its points; nothing is kept of what
 has been explored. Planned sequences are few where accesses are under locks, but where one write
-races with many reads there can be as many as executions still to come.
+races with many reads there can be as many as executions still to come. ``parsimonious`` has none.
 
 What is left to do can be taken out between executions and given to others: see ``subtree``.
 """
