@@ -10,12 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from tracelock.instrument.scanning.marks import BY_AGE
+
+pytestmark = pytest.mark.skipif(not BY_AGE, reason="the collector has no lists by age")
 ROOT = Path(__file__).resolve().parents[2]
 EXTENDED = pytest.mark.extended
 
 
 @pytest.mark.parametrize(
-    ("seed", "explorations"), [(3, 7), pytest.param(2, 20, marks=EXTENDED)],
+    ("seed", "explorations"), [(3, 12), pytest.param(2, 60, marks=EXTENDED)],
 )  # fmt: skip
 def test_the_next_exploration_reaches_whoever_has_one(seed: int, explorations: int) -> None:
     done = subprocess.run(
