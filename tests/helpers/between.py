@@ -454,7 +454,7 @@ class _NoHub:
         pass
 
 
-def _left_out() -> list[str]:
+def left_out() -> list[str]:
     """What is not under control though it should be: all objects are looked at."""
     active = Patches.active
     assert active is not None
@@ -505,7 +505,7 @@ def run(name: str, later: bool) -> dict[str, Any]:
     def looks() -> Any:
         if not left:
             with contexts.out_of_control():
-                left.extend(_left_out() or ["nothing"])
+                left.extend(left_out() or ["nothing"])
         return setup()
 
     try:

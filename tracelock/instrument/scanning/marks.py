@@ -19,12 +19,15 @@ from operator import call
 from typing import Any, Final
 
 from tracelock.instrument.contexts import identity
+from tracelock.instrument.scanning.trails import holding
 
 #: Whether lists by age are kept like that: not without the GIL, and not by the collector of 3.14.
 BY_AGE: bool = (
     sys.implementation.name == "cpython" and sys.version_info < (3, 14) and "t" not in sys.abiflags
 )
 _YOUNG: Final = (partial(gc.get_objects, generation=0), partial(gc.get_objects, generation=1))
+#: The collector compares each reference with each of those that are asked for, one by one.
+_MANY: Final = 250
 #: Freezes all. The first list is behind all that is frozen, the second is young.
 _FREEZE: Final = (gc.freeze, list, gc.freeze, list)
 
@@ -86,12 +89,17 @@ class AgeMark:
     def referrers(self, objects: Iterable[Any]) -> tuple[list[Any], list[Any]]:
         """Who refers to these objects and was there at the last look; and what has come into being
         since: it is mostly our own, and is there for a while."""
-        ask = partial(gc.get_referrers, *objects)
+        wanted = (*objects,)
+        ask = partial(gc.get_referrers, *wanted) if len(wanted) < _MANY else gc.get_objects
         steps = (*_YOUNG, gc.unfreeze, ask, gc.freeze, list)
         newer, older, _, found, _, self._mark = _at_once(*steps)
         self._head = None  # what is new now is before it
         new = [*newer, *older]
-        own = {*map(identity, new), *map(identity, (ask, ask.args, objects, newer, older))}
+        own = {*map(identity, new), *map(identity, (ask, wanted, objects, newer, older, found))}
+        if type(ask) is partial:
+            own.add(identity(ask.args))
+        else:
+            found = holding(found, {*map(identity, wanted)})
         return [one for one in found if identity(one) not in own], new
 
 

@@ -5,7 +5,8 @@ Every object counts the references to it. Where those that are known to be there
 else has it, and nobody has to be asked; otherwise all are asked, in one pass of the collector's. So
 it is where as many are left over as there were when all had been asked: these are code in C, and
 functions that run.
-What is known is looked at again each time, so that one who has let go does not hide one who is new.
+What is known is looked at again each time, and so is what has come into being, so that one who has
+let go does not hide one who is new.
 """
 
 from __future__ import annotations
@@ -13,22 +14,28 @@ from __future__ import annotations
 import gc
 import sys
 import types
+from _thread import LockType
 from _weakref import ref
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from functools import partial
 from itertools import chain
-from types import FrameType, FunctionType, ModuleType
+from types import FrameType, FunctionType
 from typing import Any, Final, NamedTuple
 
-from tracelock.instrument.contexts import class_line, class_names, identity
-from tracelock.instrument.live_objects import LiveObjects, weak
+from tracelock.instrument.contexts import class_names, identity
+from tracelock.instrument.live_objects import NAMED, LiveObjects, weak
 from tracelock.instrument.patching import Patch
-from tracelock.instrument.rewrite.sites import all_loaded, globals_of
+from tracelock.instrument.scanning.trails import (
+    ALONE,
+    Trail,
+    holding,
+    is_kept_copy,
+    module_names,
+    same,
+)
 
-_Getter = Callable[[], Any]
-#: How many objects are looked at together.
-_MANY: Final = 64
 #: Steps that lead to one who has an original, at most.
 _FARTHEST: Final = 4
 #: How often it is asked who refers to an object, if that cannot be kept in mind.
@@ -95,6 +102,9 @@ class KnownReferences:
         #: References to originals that nobody has whom the collector knows, as it was when all were
         #: asked; and how many there are to each object besides those that are known.
         self._hidden: dict[int, int] = {}
+        #: Those of which others may be known one day, but were not by the last search.
+        self._left: frozenset[int] = frozenset()
+        self._shared: frozenset[int] = frozenset()
         self._lost: frozenset[int] = frozenset()
         self._unknown: dict[int, int] = {}
 
@@ -107,7 +117,7 @@ class KnownReferences:
         come into being since this was asked the last time, None where that is not known.
         ``aside``: lists with any of these, which are there for a while."""
         self._alone = frozenset(map(identity, alone))
-        self._modules = _module_names()
+        self._modules = module_names()
         # the first of them is referred to by this list alone
         self._wanted = [object(), *{identity(one): one for one in (*originals, *alone)}.values()]
         self._numbers = [*map(identity, self._wanted)]
@@ -122,21 +132,60 @@ class KnownReferences:
             self._asked.clear()
             self._hidden.clear()
             return self._search(self._places, aside, 1)  # the rest when it is asked again
+        self._look_again(new, aside)
         known, doubtful = self._known(aside)
         if doubtful:
+            self._look_near(known.objects, doubtful, new, aside)
             del known  # it has references itself
-            self._learn(_holding(new, doubtful), doubtful, new, aside, 1)
             known, doubtful = self._known(aside)
-        hard = {one for one in doubtful & self._alone if self._asked[one] >= _PATIENCE}
-        if doubtful - hard:
+        hard = frozenset(one for one in doubtful & self._left if self._asked[one] >= _PATIENCE)
+        asked = doubtful - hard
+        if asked:
             counts, unknown = known.counts, self._unknown
             del known
-            known = self._search(doubtful - hard, aside, _FARTHEST)
+            known = self._search(asked, aside, _FARTHEST)
+            rest = {one: unknown[one] - (known.counts[one] - counts[one]) for one in asked}
+            of_others = self._alone & asked & self._lost.union(self._shared)
+            self._left = hard.union(one for one in of_others if rest[one])
             # what it has not led to either; who has them and cannot be kept in mind is asked again
-            for one in doubtful - self._alone - self._lost:
-                self._hidden[one] = unknown[one] - (known.counts[one] - counts[one])
-        known.left = doubtful & self._alone
+            settled = asked - self._lost - self._left
+            self._hidden.update({one: rest[one] for one in settled - self._passing(settled)})
+        known.left = doubtful & self._left
         return known
+
+    def _look_again(self, new: Sequence[Any], aside: Sequence[Sequence[Any]]) -> None:
+        """As many as were hidden may be others now: who is new is looked at, and locks that were
+        let go are asked for again."""
+        for one in [*filter(self._hidden.__contains__, map(identity, new))]:
+            self._hidden.pop(one, None)  # in the place of another that is gone
+        for one in self._passing(self._hidden.keys() & self._alone):
+            del self._hidden[one]
+        if self._hidden:
+            hidden = frozenset(self._hidden)
+            self._learn(holding(new, hidden), hidden, new, aside, _FARTHEST)
+            for one in hidden & self._lost:
+                del self._hidden[one]
+
+    def _passing(self, numbers: AbstractSet[int]) -> set[int]:
+        """Those of these that are put under control where they are, except locks that somebody
+        holds: what has one and is hidden is a function that runs, and may store it. Of a lock that
+        is held, it waits for that or is to release it; what only gets a name can do without."""
+        some = numbers & self._alone
+        return {
+            number for number, one in zip(self._numbers, self._wanted, strict=True)
+            if number in some and not issubclass(type(one), NAMED)
+            and not (type(one) is LockType and one.locked())
+        }  # fmt: skip
+
+    def _look_near(
+        self, objects: list[Any], doubtful: frozenset[int], new: Sequence[Any],
+        aside: Sequence[Sequence[Any]],
+    ) -> None:  # fmt: skip
+        """Look among what is new, and among the attributes of these ``objects``, which are a
+        dictionary since somebody has asked for it."""
+        attributes = [part for part in gc.get_referents(*objects) if type(part) is dict]
+        some = [*new, *objects, *attributes]
+        self._learn(holding(some, doubtful), doubtful, some, aside, _FARTHEST)
 
     # --- what is known, and whether that is all --------------------------------------------------
     def _known(self, aside: Sequence[Sequence[Any]]) -> tuple[Referrers, frozenset[int]]:
@@ -151,8 +200,9 @@ class KnownReferences:
         for _, held in found.owned:
             counts.update(filter(has, map(identity, gc.get_referents(held))))
         counts.update(filter(has, map(identity, gc.get_referents(*found.objects))))
-        shared = map(identity, gc.get_referents(*found.shared))
-        counts.update(one for one in shared if one in self._places and one not in self._alone)
+        shared = [*filter(has, map(identity, gc.get_referents(*found.shared)))]
+        self._shared = self._alone.intersection(shared)
+        counts.update(one for one in shared if one not in self._alone)
         lists = (found.objects, found.functions)
         counts.update(filter(has, map(identity, chain.from_iterable(lists))))
         counts.update(filter(has, [identity(cls) for cls, _ in found.classes]))
@@ -209,7 +259,7 @@ class KnownReferences:
             return False
         if trail.ours or type(holder) not in (dict, tuple):
             found.objects.append(holder)
-        elif sys.getrefcount(holder) - listed[identity(holder)] == _ALONE:
+        elif sys.getrefcount(holder) - listed[identity(holder)] == ALONE:
             if type(holder) is dict:
                 found.owned.append((owner, holder))
             else:
@@ -256,10 +306,10 @@ class KnownReferences:
                     if type(name) is str and identity(value) in doubtful:
                         self._slots[module, name] = identity(value)
             elif number in ours or type(holder) is Patch or self._is_of_class(holder):
-                self._holders[number] = Trail(partial(_same, holder), (), ours=True)
+                self._holders[number] = Trail(partial(same, holder), (), ours=True)
             elif (reference := weak(holder)) is not None:
                 self._holders[number] = Trail(reference, ())
-            else:
+            elif type(holder) is not FrameType:  # of a function that runs no more
                 pending[number] = holder
         owners: list[Any] = []
         # what cannot be changed where it stands is of no account
@@ -273,12 +323,12 @@ class KnownReferences:
                 own = {*map(identity, (pending, asked, owners, holders, *aside))}
                 having = [one for one in self._referrers(*asked) if identity(one) not in own]
             else:
-                having = _holding(new, pending)
+                having = holding(new, pending)
             self._named(having, pending, doubtful, owners, lost)
             pending = self._outwards(having, pending, ways, modules)
         for number, holder in [*lost.items()]:
-            if new is None and number not in self._holders and _is_kept_copy(holder):
-                self._holders[number] = Trail(partial(_same, holder), ())
+            if new is None and number not in self._holders and is_kept_copy(holder):
+                self._holders[number] = Trail(partial(same, holder), ())
             if number in self._holders:
                 del lost[number]
         self._lost = frozenset(map(identity, gc.get_referents(*lost.values())))
@@ -329,76 +379,3 @@ class KnownReferences:
         return identity(type(holder)) in _DESCRIPTORS and (
             identity(holder.__objclass__) in self._places
         )
-
-
-def _module_names() -> dict[int, tuple[dict[str, Any], str]]:
-    """The names that modules have, and the module's, by identity; under the first of its names
-    where one has several."""
-    found = [(globals_of(module), name) for name, module in reversed(all_loaded())]
-    return {identity(one[0]): one for one in found if type(one[0]) is dict}
-
-
-def _holding(objects: Sequence[Any], wanted: Container[int]) -> list[Any]:
-    """Those that refer to what is wanted. Modules are not asked, only their names: from those that
-    are written in C the collector may be given objects that are dead (of ``_asyncio`` in CPython
-    3.12 and 3.13, which keeps them in a row to be used again), and these are then there twice."""
-    found: list[Any] = []
-    objects = [one for one in objects if type(one) is not ModuleType]
-    for at in range(0, len(objects), _MANY):
-        some = objects[at : at + _MANY]
-        if any(map(wanted.__contains__, map(identity, gc.get_referents(*some)))):
-            found += [
-                one
-                for one in some
-                if any(map(wanted.__contains__, map(identity, gc.get_referents(one))))
-            ]
-    return found
-
-
-def _is_kept_copy(holder: Any) -> bool:
-    """Whether this is what the import system has of the names of an extension module, to make it
-    anew from: it is never dropped, and nobody else has it."""
-    name = holder.get("__name__") if type(holder) is dict else None
-    module = sys.modules.get(name) if type(name) is str else None
-    path = getattr(module, "__file__", None)
-    return module is not None and (path is None or not path.endswith((".py", ".pyc", ".pyw")))
-
-
-def _same(obj: Any) -> Any:
-    return obj
-
-
-class Trail:
-    """Leads from ``start``, a module by its name or what gives an object, over what objects refer
-    to, by identity, to the last of them. ``ours``: that holds something for tracelock itself."""
-
-    __slots__ = ("numbers", "ours", "start")
-
-    def __init__(self, start: _Getter | str, numbers: tuple[int, ...], ours: bool = False) -> None:
-        self.start = start
-        self.numbers = numbers
-        self.ours = ours
-
-    def end(self, modules: Mapping[str, dict[str, Any]]) -> tuple[Any, Any]:
-        """Where it leads to, None where it does so no more; and what has that."""
-        obj = modules.get(self.start) if isinstance(self.start, str) else self.start()
-        owner: Any = None
-        for number in self.numbers:
-            if obj is None:
-                break
-            owner = obj
-            obj = next((one for one in gc.get_referents(owner) if identity(one) == number), None)
-        return owner, obj
-
-
-def _alone() -> int:
-    """How many references there are to what one object alone has, as they are counted."""
-    _, held = Trail(ref(_Sample), (identity(class_line(_Sample)),)).end({})
-    return sys.getrefcount(held)
-
-
-class _Sample:
-    pass
-
-
-_ALONE: Final = _alone()
