@@ -255,7 +255,7 @@ def iterating(obj: Any, site: Site) -> Any:
     if context is None:
         return obj
     found = reads(type_, "__iter__")
-    if type_ in CONTEXTS:
+    if identity(type_) in CONTEXTS:
         return in_order(obj, context)
     if is_hashed(type_):
         show_order(obj, context)

@@ -110,7 +110,7 @@ def _filled(obj: Any, operation: str, site: Site, context: Context) -> Any:
 
 def _in_order(plan: Look | None, obj: Any, operation: str, site: Site, context: Context) -> Any:
     """A set, or a context, whose items are taken one after the other."""
-    if type(obj) in WALKS:
+    if identity(type(obj)) in WALKS:
         return looked(obj, operation, site, context)
     show_order(obj, context)
     return obj if plan is None else plan(obj, operation, site, context)
@@ -163,7 +163,7 @@ def _tuple(obj: Any, operation: str, site: Site, context: Context) -> Any:
 def looked(obj: Any, operation: str, site: Site, context: Context, code: bool = False) -> Any:
     """Before an operation looks at ``obj``. Returns what it is to get: where code of Python is
     called for each item (``code``: by the operation itself), what makes a point before each."""
-    if type(obj) in WALKS and operation in _ITERATING:
+    if identity(type(obj)) in WALKS and operation in _ITERATING:
         return in_order(obj, context)
     if is_hashed(type(obj)) and (code or operation in SHOWING_ORDER):
         show_order(obj, context)

@@ -33,11 +33,12 @@ TAKING_ORDER: Final = frozenset(
     }
 )  # fmt: skip
 _SETS: Final = (set, frozenset)
-#: What the methods of a context give, which can be gone through once.
+#: By identity, since a metaclass may define the hash of a class: the types of what the methods of a
+#: context give, which can be gone through once; and that of a context.
 WALKS: Final = frozenset(
-    {type(Variables().keys()), type(Variables().items()), type(Variables().values())}
+    identity(type(give())) for give in (Variables().keys, Variables().items, Variables().values)
 )
-CONTEXTS: Final = WALKS | {Variables}
+CONTEXTS: Final = WALKS | {identity(Variables)}
 _OF_CONTEXTS: Final = "the order of a context"
 _NUMBERS: Final = (int, bool, float, complex)
 #: Hashes of numbers, also of their subclasses (``IntEnum``).
@@ -51,12 +52,12 @@ _OURS: Final = __name__.partition(".")[0] + "."
 
 def is_hashed(type_: type) -> bool:
     """Whether what it holds, or gives, comes in an order of hashes."""
-    return issubclass(type_, _SETS) or type_ in CONTEXTS
+    return issubclass(type_, _SETS) or identity(type_) in CONTEXTS
 
 
 def show_order(obj: Any, context: Context) -> None:
     """The items of a set are gone through: what decides their order is told."""
-    if type(obj) in CONTEXTS:
+    if identity(type(obj)) in CONTEXTS:
         if type(obj) is not Variables or len(obj) > 1:
             context.hub.by_chance(_OF_CONTEXTS)
         return
