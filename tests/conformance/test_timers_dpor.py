@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from typing import Any
 
@@ -213,3 +214,41 @@ def test_a_timer_that_ends_a_schedule_before_its_check_comes_after_all() -> None
         schedules=1_000,
     )  # fmt: skip
     assert right.verdict == "verified" and not right.redundant, right
+
+
+async def timeout_without_end(s: Seen) -> None:
+    async with asyncio.timeout(math.inf):
+        n = s.n
+        await asyncio.wait_for(asyncio.sleep(1), math.inf)
+        s.n = n + 1
+
+
+async def timer_without_end(s: Seen) -> None:
+    asyncio.get_running_loop().call_later(math.inf, s.seen.append, 1)
+    n = s.n
+    await asyncio.sleep(1)
+    s.n = n + 1
+
+
+async def timer_long_ago(s: Seen) -> None:
+    asyncio.get_running_loop().call_later(-math.inf, s.seen.append, 1)
+    await asyncio.sleep(1)
+    s.n += 1
+
+
+@pytest.mark.parametrize("strategy", ["dpor", "random", "auto"])
+@pytest.mark.parametrize("work", [timeout_without_end, timer_without_end, timer_long_ago])
+def test_timers_at_no_finite_time(work: Any, strategy: str) -> None:
+    """Those that never fire change nothing: two workers lose an update, as they do without."""
+
+    def both(s: Seen) -> None:
+        assert s.n == 2 and s.seen == ([1, 1] if work is timer_long_ago else []), (s.n, s.seen)
+
+    def run(count: int) -> Any:
+        return tracelock.explore(
+            setup=Seen, workers=[work] * count, check=both if count == 2 else None,
+            backend="asyncio", strategy=strategy, schedules=50, instrument=[HERE],
+        )  # fmt: skip
+
+    assert run(1).verdict == ("passed" if strategy == "random" else "verified")
+    assert run(2).failed == (work is not timer_long_ago)

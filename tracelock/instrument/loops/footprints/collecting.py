@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from _weakref import ref
 from collections.abc import Callable, Hashable
+from math import inf, isfinite
 from typing import Any, Final
 
 from tracelock.instrument.contexts import identity
@@ -189,6 +190,9 @@ class Collector:
     # --- time --------------------------------------------------------------------------------
     def timer(self, when: float, wakes: bool) -> None:
         """A timer is set. ``wakes``: all that it does is to wake a task."""
+        if not isfinite(when):  # it never comes; or at once, before all others
+            self.beyond = self.beyond or when != inf
+            return
         moment = int(when * MOMENTS)
         for near in (moment, moment + 1):
             self.touch(("moment", near), not wakes)
