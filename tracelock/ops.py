@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 Value = Any  # a JSON scalar, or (in queues and locals) a list of them
 
@@ -215,8 +215,10 @@ class Layout:
     """Everything shared, numbered: variables ``0..len(initial)-1``, then objects.
 
     ``arrays`` maps a declared name to its first number and its length (None: not an array).
+    ``grows``: whether things come into being while the program runs, as those of real code do.
     """
 
+    grows: ClassVar[bool] = False
     names: tuple[str, ...]
     initial: tuple[Value, ...]
     objects: tuple[ObjectSpec, ...]

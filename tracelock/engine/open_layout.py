@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import ClassVar, Final
 
 from tracelock.errors import LimitReached
 from tracelock.ops import Layout, ObjectSpec, WorkerSpec
@@ -24,6 +24,7 @@ class OpenLayout(Layout):
     has more.
     """
 
+    grows: ClassVar[bool] = True
     names: list[str]  # type: ignore[assignment]
     objects: list[ObjectSpec]  # type: ignore[assignment]
     workers: list[WorkerSpec]  # type: ignore[assignment]

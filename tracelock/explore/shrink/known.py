@@ -19,7 +19,7 @@ MOST: Final = 100_000
 
 EndT = TypeVar("EndT")
 #: What a choice is known by: its kind, its options, the worker of the step before, events so far.
-Point = tuple[str, tuple[int, ...], int, int]
+Point = tuple[str, Sequence[int], int, int]
 
 
 class Led(Protocol):

@@ -92,7 +92,9 @@ class Follower(Scheduler):
 
     def pick(self, choice: Choice) -> int:
         options = choice.options
-        self.points.append((choice.kind, tuple(options), choice.current, choice.seq))
+        # as it is where it is a range of numbers, which may be very many
+        kept = options if type(options) is range else tuple(options)
+        self.points.append((choice.kind, kept, choice.current, choice.seq))
         if choice.kind == WORKER:
             # a task that does not suspend makes several events between two choices
             if self._last >= 0:

@@ -32,9 +32,9 @@ data choice, and each other timer of virtual time that could have fired, is a ju
 **What has to be known.** What a step touches must not depend on where it is made, but for whether
 it changes its variable, and no step may wait for one thing and race at another. Atomic steps, tasks
 of loops, workers that are asked whether they live or that more than one can start are not like
-that; nor is a thread that cannot go on for a reason which no step tells. ``unfit`` says that such a
-thing was met: then this is a ``DporScheduler``, which has no such limits, from the first execution
-on if that has shown it, else from a new start.
+that; nor is real code, whose steps on a connection look at other things besides. ``unfit`` says
+that such a thing was met: then this is a ``DporScheduler``, which has no such limits, from the
+first execution on if that has shown it, else from a new start.
 """
 
 from __future__ import annotations
@@ -134,9 +134,11 @@ class ParsimoniousScheduler(DporScheduler):
 
     def attach(self, run: Run) -> None:
         super().attach(run)
-        self._history.asks = self._history.unforeseen
         if self._history.unforeseen:
             self.unfit = "what a step touches is not known before it is made"
+        elif run.layout.grows:
+            self.unfit = "steps of real code look at more than what they are about"
+        self._history.asks = bool(self.unfit)
 
     def tried(self) -> tuple[Sequence[Step], Sequence[Sequence[Step]]]:
         """As ``DporScheduler.tried``; nothing where no step can be told after which all is done."""
