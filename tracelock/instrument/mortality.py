@@ -8,9 +8,10 @@ another; and it depends on what that one did last, which is learnt when the obje
 
 from __future__ import annotations
 
+import sys
 from _thread import get_ident
 from _weakref import ref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from sys import getrefcount
 from typing import TYPE_CHECKING, Any, Final
 
@@ -29,6 +30,8 @@ BY_READ: Final = " dies after "
 _look: Final = ref.__call__
 #: Callbacks of weak references by which a library keeps its own accounts.
 UNTOLD: Final[list[Any]] = []
+#: Module and name of weak tables that the standard library has for the interpreter's end.
+_TABLES: Final = (("concurrent.futures.thread", "_threads_queues"), ("threading", "_dangling"))
 #: Of those that may be gone, so many are looked at in one step.
 AT_ONCE: Final = 128
 OURS: Final = 2  # what ``getrefcount`` says of an object that only an attribute has
@@ -66,6 +69,12 @@ def let_die(self: ObjectNames, fresh: list[NamedObject]) -> None:
             return
 
 
+def _of_tables() -> Iterator[Any]:
+    """The callbacks of the references in these, as far as there are any."""
+    for module, name in _TABLES:
+        yield getattr(getattr(sys.modules.get(module), name, None), "_remove", UNTOLD)
+
+
 class Mortals:
     """The objects of one schedule that weak references were seen to lead to."""
 
@@ -94,7 +103,7 @@ class Mortals:
     def created(self, reference: ref[Any], worker: Worker | None) -> None:
         """A weak reference was made by a worker, or by ``setup`` (None), which names nothing."""
         called = reference.__callback__
-        if called is not None and any(called is one for one in UNTOLD):
+        if called is not None and any(called is one for one in (*UNTOLD, *_of_tables())):
             return
         self.names.mortal = self.seen = True
         if worker is None:
