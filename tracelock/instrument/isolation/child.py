@@ -225,21 +225,27 @@ class ForkedBatch:
 
             backend._schedule = schedule
         else:
-            plain = hub.decide
 
-            def decide() -> int:
-                to: int = plain()
-                if to < 0 or self._events < mark.events or hub.phase is not Phase.RUN:
-                    return to
-                end(mark.worker)
-                return -1
+            def until_then(pick: Callable[[], int]) -> Callable[[], int]:
+                def decide() -> int:
+                    to = pick()
+                    if to < 0 or self._events < mark.events or hub.phase is not Phase.RUN:
+                        return to
+                    end(mark.worker)
+                    return -1
 
-            hub.decide = decide
+                return decide
+
+            # threads that ask nothing else ask the controller itself
+            hub.decide = until_then(hub.decide)
+            controller: Any = self.controller
+            controller.plain_step = until_then(controller.plain_step)
 
     def _forget_death(self) -> None:
         for name in ("_set_up", "_finally", "_schedule"):
             vars(self.backend).pop(name, None)
         vars(self.backend.hub).pop("decide", None)
+        vars(self.controller).pop("plain_step", None)
 
 
 def _told(error: BaseException | None) -> BaseException | None:
