@@ -95,7 +95,7 @@ def test_what_it_is_not_fit_for_is_searched_by_wakeup_trees(theme: str) -> None:
         trees = DporScheduler()
         reach(made, rules, "virtual", trees, skip=lambda trees=trees: trees.cut)  # type: ignore[misc]
         assert search.executions == trees.executions, seed
-        assert search.redundant == trees.redundant, seed
+        assert search.redundant == (trees.redundant if search.unfit else 0), seed
     assert unfit
 
 
