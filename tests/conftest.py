@@ -678,6 +678,9 @@ EXTENDED: dict[str, dict[str, int]] = {
         "test_dpor_finds_what_brute_force_finds": 24,
         "test_threads_are_workers": 0,
     },
+    "conformance/test_time_limits.py": {
+        "test_a_wait_takes_what_the_real_one_takes": 5,
+    },
     "conformance/test_timers_dpor.py": {
         "test_a_timer_that_is_called_off_could_have_fired_before": 2,
         "test_a_timer_that_wakes_one_task_has_one_order": 12,

@@ -11,6 +11,7 @@ from tracelock.errors import LimitReached
 from tracelock.instrument.callers import caller
 from tracelock.instrument.outside.calls import ask, outside_of, recorded_here
 from tracelock.instrument.patching import SEEN, patch
+from tracelock.instrument.primitives import time_limit
 from tracelock.instrument.shown_clock import shown
 from tracelock.instrument.worker import Uncontrolled, Worker
 from tracelock.ops import SLEEP, Op
@@ -165,8 +166,13 @@ def date_today(worker: Worker, real: Any, cls: Any) -> Any:
 @patch("time.sleep")
 def sleep(worker: Worker, real: Any, seconds: float) -> None:
     """``time.sleep``: others go on meanwhile, and no time is lost."""
-    if seconds < 0:
+    length = time_limit(seconds)
+    if length is None:
+        real(seconds)  # raises
+        return
+    if length < 0:
         raise ValueError("sleep length must be non-negative")
+    seconds = length
     if seconds > TIMEOUT_MAX:
         raise OverflowError("timestamp too large to convert to C _PyTime_t")
     if 0 < seconds < SHOWN:

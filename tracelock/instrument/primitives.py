@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from operator import index
 from queue import Empty, Full
 from threading import TIMEOUT_MAX
 from typing import Any, ClassVar, Final, NoReturn
@@ -41,6 +42,22 @@ from tracelock.ops import (
 #: From ``caller`` to the user's code, past a method of a ``Primitive`` and the guard around it:
 #: a shorter way gives the same place, but more slowly.
 BODY: Final = 3
+
+
+def time_limit(timeout: Any, of_nan: float | None = None) -> float | None:
+    """A time limit as an int or a float, as timers and traces have it: a bool and the numbers of
+    libraries are what the interpreter takes them for. Raises TypeError and ValueError as it does;
+    ``of_nan``: what a NaN is taken for, if it is not refused.
+    """
+    kind = type(timeout)
+    if timeout is None or kind is int:
+        return timeout  # type: ignore[no-any-return]
+    value: float = float(timeout) if issubclass(kind, float) else index(timeout)
+    if value != value:
+        if of_nan is None:
+            raise ValueError("Invalid value NaN (not a number)")
+        return of_nan
+    return value if value >= -TIMEOUT_MAX else -1.0
 
 
 def too_long(timeout: float | None) -> bool:

@@ -27,6 +27,12 @@ _TYPES: Final = {
 }  # fmt: skip
 
 
+def _limit(timeout: Any) -> float | None:
+    """A time limit as the semaphores of C take it: any number, and none below zero."""
+    limit: Any = None if timeout is None else max(0.0, timeout)
+    return limit if limit is None or type(limit) is int else float(limit)
+
+
 class ControlledSemLock(LockStandIn):
     """A semaphore of the system under control, as the objects of ``multiprocessing`` use it."""
 
@@ -60,7 +66,7 @@ class ControlledSemLock(LockStandIn):
         worker: Worker | None = contexts.get(get_ident())
         if worker is None or worker.uncontrolled:
             return bool(self.raw.acquire(block, timeout))
-        limit = None if timeout is None or not block else max(0.0, timeout)
+        limit = _limit(timeout) if block else None
         return self._acquire(worker, limit, bool(block))
 
     def __enter__(self) -> bool:
@@ -108,7 +114,7 @@ class Interprocess(Primitive):
         return name
 
     def timeout(self, timeout: float | None) -> float | None:
-        return None if timeout is None else max(0.0, timeout)
+        return _limit(timeout)
 
     def limits(self, block: Any, timeout: float | None) -> tuple[float | None, bool]:
         return self.timeout(timeout) if block else None, bool(block)

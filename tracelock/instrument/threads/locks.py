@@ -21,7 +21,7 @@ from tracelock.instrument.callers import (
 from tracelock.instrument.contexts import identity
 from tracelock.instrument.hub import contexts, get_ident
 from tracelock.instrument.patching import patch
-from tracelock.instrument.primitives import LockStandIn, too_long
+from tracelock.instrument.primitives import LockStandIn, time_limit, too_long
 from tracelock.instrument.worker import RUN, Worker, here
 from tracelock.ops import ACQUIRE, RELEASE, Op
 
@@ -55,14 +55,10 @@ class ControlledLock(LockStandIn):
             if got and not self.raw.acquire(False):
                 raise ModelMismatch(f"{self.name} is free, but the real lock cannot be had")
             return bool(got)
-        if (
-            timeout is not None
-            and timeout != -1
-            and (not blocking or timeout < 0 or too_long(timeout))
-        ):
+        limit = time_limit(timeout)
+        if limit is None or (timeout != -1 and (not blocking or limit < 0 or too_long(limit))):
             return bool(self.raw.acquire(blocking, timeout))  # raises
-        limit = timeout if timeout is not None and timeout > 0 else None
-        return self._acquire(worker, limit, bool(blocking) and timeout != 0)
+        return self._acquire(worker, limit if limit > 0 else None, bool(blocking) and limit != 0)
 
     __enter__ = acquire
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from tracelock.instrument.callers import caller, creation_name
 from tracelock.instrument.patching import patch
-from tracelock.instrument.primitives import BODY, QueueMethods, refuse, too_long
+from tracelock.instrument.primitives import BODY, QueueMethods, refuse, time_limit, too_long
 from tracelock.instrument.threads.locks import ControlledLock
 from tracelock.instrument.threads.sync import conditions
 from tracelock.instrument.worker import Uncontrolled, Worker, here
@@ -93,11 +93,16 @@ class ThreadQueues(QueueMethods):
             or queue.all_tasks_done is not done
         )
 
+    def limit(self, timeout: Any) -> float | None:
+        """A time limit, which is added to the time before anything else."""
+        kind = type(timeout)
+        return time_limit(timeout if timeout is None or kind is int else 0.0 + timeout)
+
     def put(self, worker: Worker, real: Any, queue: Any, item: Any, block: Any = True,
             timeout: float | None = None) -> None:  # fmt: skip
         if self.own_code(queue):
             real(queue, item, block, timeout)
-        elif block and too_long(timeout):
+        elif block and too_long(timeout := self.limit(timeout)):
             with _refusing(Full):
                 super().put(worker, real, queue, item, False)
         else:
@@ -107,7 +112,7 @@ class ThreadQueues(QueueMethods):
             timeout: float | None = None) -> Any:  # fmt: skip
         if self.own_code(queue):
             return real(queue, block, timeout)
-        if block and too_long(timeout):
+        if block and too_long(timeout := self.limit(timeout)):
             with _refusing(Empty):
                 return super().get(worker, real, queue, False)
         return super().get(worker, real, queue, block, timeout)

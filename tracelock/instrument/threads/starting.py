@@ -12,7 +12,7 @@ from tracelock.instrument.callers import call_text, called, caller
 from tracelock.instrument.hub import Hub, ScheduleOver, contexts, get_ident
 from tracelock.instrument.network.membership import on_host
 from tracelock.instrument.patching import CONTROLLED, patch, replace
-from tracelock.instrument.primitives import refuse, too_long
+from tracelock.instrument.primitives import refuse, time_limit, too_long
 from tracelock.instrument.threads import lives
 from tracelock.instrument.threads.futures import put_in_order
 from tracelock.instrument.threads.pool import GRACE
@@ -146,6 +146,7 @@ def thread_join(self: Any, timeout: float | None = None) -> None:
         return
     if worker.hub.unwinding:
         raise ScheduleOver  # it is ended after this one, or before
+    timeout = time_limit(timeout)
     blocking = timeout is None or timeout > 0
     endless = too_long(timeout)
     if endless:

@@ -14,6 +14,7 @@ from tracelock.instrument.primitives import (
     LockStandIn,
     Primitive,
     refuse,
+    time_limit,
     too_long,
 )
 from tracelock.instrument.threads.locks import RAW_LOCK, RAW_RLOCK, ControlledLock, new_lock
@@ -37,6 +38,7 @@ class ThreadConditions(ConditionMethods):
         return lock if isinstance(lock, ControlledLock) else None
 
     def wait(self, worker: Worker, real: Any, condition: Any, timeout: float | None = None) -> bool:
+        timeout = time_limit(timeout, 0.0)
         if too_long(timeout):
             refuse()
         return super().wait(worker, real, condition, timeout)
@@ -63,7 +65,7 @@ class ThreadSemaphores(Primitive):
                 timeout: float | None = None) -> bool:  # fmt: skip
         if not blocking and timeout is not None:
             raise ValueError("can't specify timeout for non-blocking acquire")
-        limit, blocking = self.limits(blocking, timeout)
+        limit, blocking = self.limits(blocking, time_limit(timeout))
         endless = too_long(limit)
         if endless:
             limit, blocking = None, False
@@ -94,6 +96,7 @@ class ThreadEvents(EventMethods):
         return bool(event._flag)
 
     def wait(self, worker: Worker, real: Any, event: Any, timeout: float | None = None) -> bool:
+        timeout = time_limit(timeout, 0.0)
         if timeout is not None and timeout <= 0:
             return self.is_set(worker, real, event)
         if too_long(timeout):
